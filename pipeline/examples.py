@@ -1,0 +1,51 @@
+"""Examples: images with their labels, as the preprocess stage wrote them."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.stage import PipelineError
+
+
+class Examples(NamedTuple):
+    """Images and what they show.
+
+    Attributes:
+        images: float32, shape (n, pixels), in [0, 1].
+        labels: int32, shape (n,).
+    """
+
+    images: NDArray[np.float32]
+    labels: NDArray[np.int32]
+
+
+def load_examples(images: Path, labels: Path) -> Examples:
+    """Return the examples in a pair of .npy files.
+
+    Raises:
+        PipelineError: A file is damaged, or the two do not belong together.
+        OSError: A file cannot be opened.
+    """
+    examples = Examples(load_array(images), load_array(labels))
+    if examples.images.ndim != 2 or examples.labels.shape != examples.images.shape[:1]:  # noqa: PLR2004
+        raise PipelineError(
+            f"{images}: expected shape (n, pixels) with labels (n,) in {labels}, "
+            f"found {examples.images.shape} and {examples.labels.shape}"
+        )
+    return examples
+
+
+def load_array(path: Path) -> NDArray[Any]:
+    """Return the array in an .npy file.
+
+    Raises:
+        PipelineError: The file is damaged.
+        OSError: The file cannot be opened.
+    """
+    try:
+        array: NDArray[Any] = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise PipelineError(f"{path}: damaged .npy file: {error}") from error
+    return array

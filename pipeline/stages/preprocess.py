@@ -1,0 +1,174 @@
+"""Turn the raw files into arrays: checked, normalised to [0, 1], flattened, and split.
+
+A stratified validation set is held out of the training file; the test file is never touched
+by the split. Images pass through in chunks, so memory does not grow with their number.
+"""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Annotated, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, NonNegativeInt, PositiveInt
+
+from pipeline.idx import IdxFile, open_idx
+from pipeline.stage import PipelineError, Section, run_stage
+
+CHUNK = 1000  # images in memory at a time
+
+
+class PreprocessParams(Section):
+    """Section ``preprocess`` of ``params.yaml``."""
+
+    classes: Annotated[int, Field(ge=2, le=256)]
+    validation_size: PositiveInt
+    seed: NonNegativeInt
+
+
+def preprocess(
+    params: PreprocessParams,
+    *,
+    raw_train_images: Path = Path("data/raw/train-images-idx3-ubyte.gz"),
+    raw_train_labels: Path = Path("data/raw/train-labels-idx1-ubyte.gz"),
+    raw_test_images: Path = Path("data/raw/t10k-images-idx3-ubyte.gz"),
+    raw_test_labels: Path = Path("data/raw/t10k-labels-idx1-ubyte.gz"),
+    train_images: Path = Path("data/processed/train_images.npy"),
+    train_labels: Path = Path("data/processed/train_labels.npy"),
+    validation_images: Path = Path("data/processed/validation_images.npy"),
+    validation_labels: Path = Path("data/processed/validation_labels.npy"),
+    test_images: Path = Path("data/processed/test_images.npy"),
+    test_labels: Path = Path("data/processed/test_labels.npy"),
+) -> None:
+    """Write each set's images (float32, (n, pixels), in [0, 1]) and labels (int32, (n,)).
+
+    The images of a set keep the order that they have in the raw file.
+
+    Raises:
+        IdxError: A raw file is damaged or not what it should be.
+        PipelineError: Images and labels do not belong together, or cannot be split as asked.
+    """
+    train_images.parent.mkdir(parents=True, exist_ok=True)
+    with _open_pair(raw_train_images, raw_train_labels) as (images, labels_file):
+        labels = read_labels(labels_file, params.classes)
+        held_out = stratified_choice(labels, params.validation_size, params.classes, params.seed)
+        write_images(images, {train_images: ~held_out, validation_images: held_out})
+        np.save(train_labels, labels[~held_out].astype(np.int32))
+        np.save(validation_labels, labels[held_out].astype(np.int32))
+        pixels = images.shape[1:]
+    with _open_pair(raw_test_images, raw_test_labels) as (images, labels_file):
+        if images.shape[1:] != pixels:
+            raise PipelineError(
+                f"{raw_test_images} has images of {images.shape[1:]} pixels, "
+                f"but {raw_train_images} of {pixels}"
+            )
+        labels = read_labels(labels_file, params.classes)
+        write_images(images, {test_images: np.ones(len(labels), bool)})
+        np.save(test_labels, labels.astype(np.int32))
+
+
+@contextmanager
+def _open_pair(images_path: Path, labels_path: Path) -> Iterator[tuple[IdxFile, IdxFile]]:
+    """Open images and their labels, and check that they can belong together."""
+    with open_idx(images_path, 3) as images, open_idx(labels_path, 1) as labels:
+        count, height, width = images.shape
+        if count != labels.shape[0]:
+            raise PipelineError(
+                f"{images_path} has {count} images, but {labels_path} has {labels.shape[0]} labels"
+            )
+        if count == 0:
+            raise PipelineError(f"{images_path}: expected images, found none")
+        if height != width or height == 0:
+            raise PipelineError(
+                f"{images_path}: expected square images, found {height} x {width} pixels"
+            )
+        yield images, labels
+
+
+def read_labels(file: IdxFile, classes: int) -> NDArray[np.uint8]:
+    """Return all labels, uint8 of shape (n,), each in 0 to ``classes`` - 1.
+
+    Raises:
+        PipelineError: A label is not a class.
+    """
+    labels = np.concatenate(list(file.chunks(1 << 20)))
+    if labels.max() >= classes:
+        position = int(np.argmax(labels >= classes))
+        raise PipelineError(
+            f"{file.path}: label {labels[position]} of image {position} is none of the classes "
+            f"0 to {classes - 1} (preprocess.classes)"
+        )
+    return labels
+
+
+def stratified_choice(
+    labels: NDArray[np.uint8], size: int, classes: int, seed: int
+) -> NDArray[np.bool_]:
+    """Return a mask of shape (n,) that chooses ``size`` images, each class by its share.
+
+    The shares are rounded by the largest-remainder method (Hamilton's), the first class
+    winning a tie, so that no class is more than one image off its exact share.
+
+    Raises:
+        PipelineError: There are too few images, or a class would be missing on either side.
+    """
+    if size >= len(labels):
+        raise PipelineError(
+            f"preprocess.validation_size: {size} is not smaller than "
+            f"the {len(labels)} training images"
+        )
+    available = np.bincount(labels, minlength=classes)
+    chosen, remainder = np.divmod(available * size, len(labels))
+    chosen[np.argsort(-remainder, kind="stable")[: size - chosen.sum()]] += 1
+    one_sided = np.flatnonzero((chosen == 0) | (chosen == available))
+    if one_sided.size:
+        worst = one_sided[0]
+        raise PipelineError(
+            f"preprocess.validation_size: class {worst} has {available[worst]} of the "
+            f"{len(labels)} training images, too few for both sides when {size} are held out"
+        )
+    random = np.random.default_rng(seed)
+    mask = np.zeros(len(labels), bool)
+    for label in range(classes):
+        members = np.flatnonzero(labels == label)
+        mask[random.permutation(members)[: chosen[label]]] = True
+    return mask
+
+
+def write_images(images: IdxFile, parts: dict[Path, NDArray[np.bool_]]) -> None:
+    """Write the images that each mask, of shape (n,), chooses, normalised and flattened.
+
+    Written chunk by chunk behind an .npy header, since ``np.save`` wants the whole array at
+    once and a memory map counts as memory.
+    """
+    pixels = images.shape[1] * images.shape[2]
+    with ExitStack() as stack:
+        files = [
+            (stack.enter_context(_open_npy(path, (int(mask.sum()), pixels))), mask)
+            for path, mask in parts.items()
+        ]
+        start = 0
+        for chunk in images.chunks(CHUNK):
+            rows = normalise(chunk)
+            for file, mask in files:
+                file.write(rows[mask[start : start + len(rows)]].tobytes())
+            start += len(rows)
+
+
+def normalise(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return images of shape (n, height, width) as float32 (n, height * width) in [0, 1]."""
+    return np.divide(images, 255.0, dtype=np.float32).reshape(len(images), -1)
+
+
+@contextmanager
+def _open_npy(path: Path, shape: tuple[int, int]) -> Iterator[BinaryIO]:
+    """Open an .npy file of float32 in C order and write its header."""
+    with path.open("wb") as file:
+        header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        yield file
+
+
+if __name__ == "__main__":
+    run_stage(preprocess, PreprocessParams)
