@@ -1,0 +1,56 @@
+"""What decides the bits of a training run, besides the parameters and the data."""
+
+import os
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+BACKEND_PACKAGES = {"tensorflow": ["tensorflow"], "jax": ["jax", "jaxlib"]}
+
+
+def environment(backend: str, device: str, determinism: dict[str, Any]) -> dict[str, Any]:
+    """Return versions, hardware and settings as JSON types; nothing in it changes from run to run.
+
+    Args:
+        backend: "tensorflow" or "jax".
+        device: The device that computes.
+        determinism: Settings of the backend that decide the bits.
+    """
+    packages = ["keras", *BACKEND_PACKAGES[backend], "numpy"]
+    return {
+        "python": platform.python_version(),
+        "platform": f"{platform.system()} {platform.machine()}",
+        "packages": {package: version(package) for package in packages},
+        "backend": backend,
+        "device": device,
+        "cpu": {"model": cpu_model(), "instruction_sets": instruction_sets()},
+        "determinism": determinism,
+    }
+
+
+def cpu_model() -> str:
+    """Return the processor's name as its system gives it, or "unknown"."""
+    match platform.system():
+        case "Linux":
+            lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+            names = (
+                line.partition(":")[2].strip() for line in lines if line.startswith("model name")
+            )
+            return next(names, "unknown")
+        case "Darwin":
+            command = ["/usr/sbin/sysctl", "-n", "machdep.cpu.brand_string"]
+            return subprocess.run(
+                command, capture_output=True, text=True, check=True
+            ).stdout.strip()
+        case _:
+            return os.environ.get("PROCESSOR_IDENTIFIER", "unknown")
+
+
+def instruction_sets() -> list[str]:
+    """Return the vector instruction sets that NumPy finds on this processor."""
+    extensions = np.show_config(mode="dicts")["SIMD Extensions"]
+    return [*extensions["baseline"], *extensions["found"]]

@@ -1,0 +1,38 @@
+"""The network: a multilayer perceptron, with its loss and its optimiser."""
+
+from collections.abc import Sequence
+
+from pipeline.backend import keras
+
+
+def build_network(
+    inputs: int, hidden_units: Sequence[int], classes: int, learning_rate: float, seed: int
+) -> keras.Model:
+    """Return a compiled multilayer perceptron: ReLU layers, softmax over the classes, Adam.
+
+    Args:
+        inputs: Pixels of an image.
+        hidden_units: Units of each hidden layer, from the input on.
+        classes: Units of the output layer.
+        learning_rate: Of Adam (Kingma and Ba, 2015).
+        seed: Of the first weights, drawn after Glorot and Bengio (2010).
+    """
+    keras.utils.set_random_seed(seed)
+    model = keras.Sequential(
+        [
+            keras.Input((inputs,), name="pixels"),
+            *(
+                keras.layers.Dense(units, activation="relu", name=f"hidden_{number}")
+                for number, units in enumerate(hidden_units, 1)
+            ),
+            keras.layers.Dense(classes, activation="softmax", name="probabilities"),
+        ],
+        name="digits",
+    )
+    model.compile(
+        # Named like the layers, since Keras would number it and the model file holds the name.
+        optimizer=keras.optimizers.Adam(learning_rate, name="adam"),
+        loss="sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+    )
+    return model
