@@ -1,0 +1,54 @@
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help repro demo test check bench plots lock
+
+VENV := .venv
+# The first Python on the PATH that the locked packages exist for; PYTHON=... chooses another.
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null \
+	&& echo $$python && break; done)
+BIN := $(VENV)/bin
+# The stages' commands begin with `python`: the one of the environment.
+RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
+
+help:  ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+repro: $(VENV)/.installed  ## Run what has changed of the pipeline, all of it the first time
+	$(RUN) dvc repro
+
+demo: $(VENV)/.installed  ## Run the whole pipeline in demo/ on scikit-learn's digits, without download
+	$(RUN) python -m pipeline.tools.demo
+
+test: $(VENV)/.installed  ## Run the tests
+	$(RUN) python -m pytest -n 2
+
+check: $(VENV)/.installed  ## Check style and types
+	$(RUN) ruff check
+	$(RUN) ruff format --check
+	$(RUN) mypy
+
+bench: $(VENV)/.installed  ## Measure speed and memory, as ratios taken side by side
+	$(RUN) $(BENCH) benchmarks/epoch.py
+	$(RUN) $(BENCH) benchmarks/noop.py
+	$(RUN) $(BENCH) benchmarks/memory.py
+
+# Where these two tie NumPy's BLAS to an old kernel, it would be no yardstick.
+BENCH := PYTHONPATH=. env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE python
+
+plots: $(VENV)/.installed  ## Write dvc's page of plots and say where it is
+	$(RUN) dvc plots show
+
+lock: $(VENV)/.installed  ## Resolve the dependencies of pyproject.toml anew into requirements*.lock
+	$(RUN) uv pip compile -q --upgrade $(COMPILE) --group dev -o requirements.lock pyproject.toml
+	$(RUN) uv pip compile -q $(COMPILE) --extra gpu -c requirements.lock -o requirements-gpu.lock pyproject.toml
+
+# One version of each package for all systems and Pythons, known by its hash; no address of any index.
+COMPILE := --universal --python-version 3.11 --fork-strategy fewest --generate-hashes --no-header --no-emit-index-url --no-emit-find-links
+
+$(VENV)/.installed: requirements.lock
+	@test -n "$(PYTHON)" || { echo "No Python 3.11, 3.12 or 3.13 found: install one, or name it: make PYTHON=/path/to/python3" >&2; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
+	@echo "Installing the packages of requirements.lock into $(VENV): about a minute, 3 GB"
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes -r requirements.lock
+	@touch $@

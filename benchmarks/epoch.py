@@ -1,0 +1,95 @@
+"""Seconds per epoch: this project's trainer, Keras's own fit, and the bare matrix products."""
+
+import time
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from side_by_side import report, side_by_side
+
+from pipeline.backend import keras, pin
+from pipeline.epoch_trainer import train_epochs
+from pipeline.examples import Examples
+from pipeline.network import build_network
+
+TRAINING, VALIDATION, BATCH, LAYERS = 55_000, 5_000, 1000, (784, 128, 64, 16, 10)
+EPOCHS = 4  # a round; the first of them is left out, since fit sets up its iterators in it
+
+
+def random_examples(count: int) -> Examples:
+    """Return random images, with the shapes and types of MNIST's."""
+    random = np.random.default_rng(0)
+    labels = random.integers(0, LAYERS[-1], count).astype(np.int32)
+    return Examples(random.random((count, LAYERS[0]), np.float32), labels)
+
+
+def network() -> keras.Model:
+    """Return the network of the recipe."""
+    return build_network(LAYERS[0], LAYERS[1:-1], LAYERS[-1], learning_rate=0.001, seed=0)
+
+
+def matrix_products(weights: list[Any], activations: list[Any]) -> None:
+    """Compute what an epoch multiplies, with NumPy: forward, weights' and inputs' gradients."""
+    for step in range((TRAINING + VALIDATION) // BATCH):
+        for inputs, kernel in zip(activations, weights, strict=False):
+            inputs @ kernel
+        if step < TRAINING // BATCH:
+            for layer, kernel in enumerate(weights):
+                activations[layer].T @ activations[layer + 1]
+                if layer:
+                    activations[layer + 1] @ kernel.T
+
+
+def main() -> None:
+    """Measure and print."""
+    device = pin(threads=2)
+    backend = f"{keras.config.backend()} on {device.name}, 2 threads"
+    print(f"Seconds per epoch, {TRAINING} + {VALIDATION} images, {backend}")
+    training, validation = random_examples(TRAINING), random_examples(VALIDATION)
+    epochs = train_epochs(network(), training, validation, batch_size=BATCH, epochs=10**6, seed=0)
+    fitted = network()
+
+    def trainer() -> float:
+        start = time.perf_counter()
+        for _ in range(EPOCHS):
+            next(epochs)
+        return (time.perf_counter() - start) / EPOCHS
+
+    def fit() -> float:
+        starts: list[float] = []
+        ends: list[float] = []
+        clock = keras.callbacks.LambdaCallback(
+            on_epoch_begin=lambda *_: starts.append(time.perf_counter()),
+            on_epoch_end=lambda *_: ends.append(time.perf_counter()),
+        )
+        fitted.fit(
+            *training,
+            batch_size=BATCH,
+            epochs=EPOCHS,
+            validation_data=validation,
+            validation_batch_size=BATCH,
+            verbose=0,
+            callbacks=[clock],
+        )
+        return (ends[-1] - starts[1]) / (EPOCHS - 1)
+
+    random = np.random.default_rng(0)
+    weights = [random.random(shape, np.float32) for shape in pairwise(LAYERS)]
+    activations = [random.random((BATCH, units), np.float32) for units in LAYERS]
+    medians = side_by_side(
+        {
+            "epoch trainer": trainer,
+            "keras fit": fit,
+            "matrix products alone, NumPy": lambda: matrix_products(weights, activations),
+        }
+    )
+    report("fit / trainer", medians["keras fit"] / medians["epoch trainer"], "at least 2.3")
+    report(
+        "trainer / matrix products",
+        medians["epoch trainer"] / medians["matrix products alone, NumPy"],
+        "at most 1.1",
+    )
+
+
+if __name__ == "__main__":
+    main()
