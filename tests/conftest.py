@@ -1,0 +1,233 @@
+"""What the tests share: synthetic digits, a server of mirrors, a project in a scratch folder."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from ruamel.yaml import YAML
+
+from pipeline.idx import write_idx
+
+ROOT = Path(__file__).parents[1]
+NAMES = {
+    "train_images": "train-images-idx3-ubyte.gz",
+    "train_labels": "train-labels-idx1-ubyte.gz",
+    "test_images": "t10k-images-idx3-ubyte.gz",
+    "test_labels": "t10k-labels-idx1-ubyte.gz",
+}
+
+
+def synthetic_digits(
+    count: int, seed: int = 0, side: int = 28, classes: int = 10
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Return images, uint8 (count, side, side), that a network can learn, and their labels."""
+    random = np.random.default_rng(seed)
+    labels = (np.arange(count) % classes).astype(np.uint8)
+    random.shuffle(labels)
+    prototypes = np.random.default_rng(42).integers(0, 256, (classes, side, side))
+    noise = random.integers(0, 256, (count, side, side))
+    return (0.6 * prototypes[labels] + 0.4 * noise).astype(np.uint8), labels
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+class MirrorHandler(BaseHTTPRequestHandler):
+    """Serves a folder; the first part of the address says what is wrong with the mirror."""
+
+    server: "MirrorServer"
+
+    def do_GET(self) -> None:
+        _, kind, name = self.path.split("/")
+        self.server.requests.append((kind, name))
+        content = (self.server.folder / name).read_bytes()
+        if kind == "hang":
+            self.server.released.wait(60)
+            return
+        if kind == "missing":
+            self.send_error(404)
+            return
+        body = {
+            "good": content,
+            "wrong": bytes(len(content)),
+            "html": b"<!DOCTYPE html><title>Moved</title>",
+            "truncated": content[: len(content) // 2],
+            "stalled": content[: len(content) // 2],
+        }[kind]
+        self.send_response(200)
+        self.send_header(
+            "Content-Length", str(len(content) if kind in {"truncated", "stalled"} else len(body))
+        )
+        self.end_headers()
+        self.wfile.write(body)
+        if kind == "stalled":
+            self.wfile.flush()
+            self.server.released.wait(60)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+class MirrorServer(ThreadingHTTPServer):
+    """A mirror on this machine that remembers what it was asked for."""
+
+    daemon_threads = True
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(("127.0.0.1", 0), MirrorHandler)
+        self.folder = folder
+        self.requests: list[tuple[str, str]] = []
+        self.released = threading.Event()
+
+    def address(self, kind: str = "good") -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}/{kind}"
+
+
+@pytest.fixture(scope="session")
+def data_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the four files of a small synthetic data set."""
+    folder = tmp_path_factory.mktemp("data_set")
+    for part, count, seed in (("train", 500, 1), ("test", 200, 2)):
+        images, labels = synthetic_digits(count, seed)
+        write_idx(folder / NAMES[f"{part}_images"], images)
+        write_idx(folder / NAMES[f"{part}_labels"], labels)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def server(data_set: Path) -> Iterator[MirrorServer]:
+    with MirrorServer(data_set) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.released.set()
+        server.shutdown()
+
+
+@dataclass
+class Project:
+    """A copy of the project in a scratch folder, with caches and a home of its own."""
+
+    folder: Path
+    home: Path
+
+    def start(self, *command: str, **environment: str) -> "subprocess.Popen[str]":
+        """Start a command as a user of this project would, with nothing inherited that matters."""
+        if command[0] == "python":
+            command = (sys.executable, *command[1:])
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if name in {"SYSTEMROOT", "TMPDIR"} or name.startswith("OPENBLAS_")
+        }
+        return subprocess.Popen(
+            command,
+            cwd=self.folder,
+            env=kept
+            | {
+                "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+                "HOME": str(self.home),
+                "XDG_CACHE_HOME": str(self.home / ".cache"),
+                "DVC_SITE_CACHE_DIR": str(self.home / "dvc"),
+                "GIT_CONFIG_NOSYSTEM": "1",
+                "GIT_AUTHOR_NAME": "Test",
+                "GIT_AUTHOR_EMAIL": "test@example.invalid",
+                "GIT_COMMITTER_NAME": "Test",
+                "GIT_COMMITTER_EMAIL": "test@example.invalid",
+            }
+            | environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            text=True,
+        )
+
+    def run(self, *command: str, status: int = 0, **environment: str) -> str:
+        """Run a command, expect its exit status, and return what it printed."""
+        return finish(self.start(*command, **environment), status)
+
+    def repro(self, *arguments: str, **environment: str) -> list[str]:
+        """Run ``dvc repro`` and return the stages that it ran."""
+        output = finish(self.start("dvc", "repro", *arguments, **environment), 0)
+        return [
+            line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")
+        ]
+
+    def stage(self, name: str, status: int = 0, **environment: str) -> str:
+        command = ("python", "-m", f"pipeline.stages.{name}")
+        return finish(self.start(*command, **environment), status)
+
+    def edit_params(self, edit: Callable[[Any], object]) -> None:
+        """Change the parameters in place."""
+        yaml = YAML(typ="safe")
+        params = yaml.load(self.folder / "params.yaml")
+        edit(params)
+        yaml.dump(params, self.folder / "params.yaml")
+
+    def commit(self, message: str) -> None:
+        self.run("git", "add", "--all")
+        self.run("git", "commit", "--quiet", "--message", message)
+
+
+def finish(process: "subprocess.Popen[str]", status: int) -> str:
+    """Wait for a process, expect its exit status, and return what it printed."""
+    output, _ = process.communicate(timeout=240)
+    assert process.returncode == status, output
+    return output
+
+
+def copy_project(folder: Path, home: Path) -> Project:
+    """Copy the project's own files, without its data and results, into a new Git repository."""
+    for name in ("pipeline", ".dvc/plots"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in (
+        "dvc.yaml",
+        "params.yaml",
+        ".dvc/config",
+        ".gitignore",
+        ".dvcignore",
+        ".gitattributes",
+    ):
+        shutil.copyfile(ROOT / name, folder / name)
+    shutil.copyfile(ROOT / ".dvc/.gitignore", folder / ".dvc/.gitignore")
+    home.mkdir()
+    project = Project(folder, home)
+    project.run("git", "init", "--quiet", "--initial-branch", "main")
+    return project
+
+
+def use_small_data(params: Any, data_set: Path, mirrors: list[str]) -> None:
+    """Set the parameters to a small data set and to training that takes seconds."""
+    params["download"]["mirrors"] = mirrors
+    params["download"]["timeout"] = 1.0
+    for role, name in NAMES.items():
+        params["download"]["files"][role]["sha256"] = sha256(data_set / name)
+    params["preprocess"]["validation_size"] = 100
+    params["train"].update({"batch_size": 50, "epochs": 3})
+
+
+@pytest.fixture
+def project(tmp_path: Path, data_set: Path, server: MirrorServer) -> Project:
+    """The project on small data that nothing has been run of."""
+    project = copy_project(tmp_path / "project", tmp_path / "home")
+    project.edit_params(lambda params: use_small_data(params, data_set, [server.address()]))
+    return project
+
+
+@pytest.fixture
+def prepared(project: Project, data_set: Path) -> Project:
+    """The project on small data, after its first two stages."""
+    project.stage("download", MNIST_MIRROR=str(data_set))
+    project.stage("preprocess")
+    return project

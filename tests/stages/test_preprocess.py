@@ -1,0 +1,203 @@
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import NAMES, Project, synthetic_digits
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from pipeline.idx import write_idx
+from pipeline.stage import PipelineError
+from pipeline.stages.preprocess import (
+    PreprocessParams,
+    normalise,
+    preprocess,
+    stratified_choice,
+)
+
+SETS = ("train", "validation", "test")
+
+
+@pytest.fixture
+def raw(tmp_path: Path) -> Path:
+    """A folder with a small data set of images of 6 x 6 pixels."""
+    folder = tmp_path / "raw"
+    folder.mkdir()
+    for part, count, seed in (("train", 230, 1), ("test", 70, 2)):
+        images, labels = synthetic_digits(count, seed, side=6)
+        write_idx(folder / NAMES[f"{part}_images"], images)
+        write_idx(folder / NAMES[f"{part}_labels"], labels)
+    return folder
+
+
+def run(raw: Path, output: Path, **params: int) -> dict[str, NDArray[Any]]:
+    """Preprocess the files in ``raw`` and return what came out by its name."""
+    output.mkdir(exist_ok=True)
+    names = [f"{part}_{kind}" for part in SETS for kind in ("images", "labels")]
+    preprocess(
+        PreprocessParams(**({"classes": 10, "validation_size": 50, "seed": 0} | params)),
+        **{f"raw_{role}": raw / name for role, name in NAMES.items()},
+        **{name: output / f"{name}.npy" for name in names},
+    )
+    return {name: np.load(output / f"{name}.npy") for name in names}
+
+
+def test_every_image_arrives_once_with_its_label(raw: Path, tmp_path: Path) -> None:
+    arrays = run(raw, tmp_path / "out")
+    images, labels = synthetic_digits(230, 1, side=6)
+    expected = {(int(y), x.tobytes()) for x, y in zip(images, labels, strict=True)}
+    found = [
+        (int(y), np.rint(x * 255).astype(np.uint8).tobytes())
+        for part in ("train", "validation")
+        for x, y in zip(arrays[f"{part}_images"], arrays[f"{part}_labels"], strict=True)
+    ]
+    assert len(found) == 230
+    assert set(found) == expected
+
+
+def test_test_set_is_the_raw_one_in_its_order(raw: Path, tmp_path: Path) -> None:
+    arrays = run(raw, tmp_path / "out")
+    images, labels = synthetic_digits(70, 2, side=6)
+    np.testing.assert_array_equal(
+        arrays["test_images"], (images / 255.0).reshape(70, 36).astype("f4")
+    )
+    np.testing.assert_array_equal(arrays["test_labels"], labels)
+
+
+def test_arrays_have_the_documented_types_and_shapes(raw: Path, tmp_path: Path) -> None:
+    arrays = run(raw, tmp_path / "out")
+    for part, count in zip(SETS, (180, 50, 70), strict=True):
+        images, labels = arrays[f"{part}_images"], arrays[f"{part}_labels"]
+        assert images.dtype == np.float32
+        assert images.shape == (count, 36)
+        assert labels.dtype == np.int32
+        assert labels.shape == (count,)
+        assert images.flags.c_contiguous
+
+
+def test_every_pixel_value_is_divided_by_255() -> None:
+    pixels = np.arange(256, dtype=np.uint8).reshape(1, 16, 16)
+    np.testing.assert_array_equal(normalise(pixels)[0], (np.arange(256) / 255.0).astype(np.float32))
+
+
+def test_test_set_does_not_depend_on_the_split(raw: Path, tmp_path: Path) -> None:
+    first = run(raw, tmp_path / "first")
+    second = run(raw, tmp_path / "second", validation_size=20, seed=7)
+    for name in ("test_images", "test_labels"):
+        np.testing.assert_array_equal(first[name], second[name])
+
+
+def test_seed_decides_the_split(raw: Path, tmp_path: Path) -> None:
+    outputs = [run(raw, tmp_path / str(n), seed=seed) for n, seed in enumerate((0, 0, 1))]
+    first, same, other = (output["validation_images"] for output in outputs)
+    np.testing.assert_array_equal(first, same)
+    assert not np.array_equal(first, other)
+
+
+@given(st.lists(st.integers(0, 3), min_size=8, max_size=300), st.data())
+def test_split_gives_each_class_its_share_rounded(labels: list[int], data: st.DataObject) -> None:
+    array = np.array(labels, np.uint8)
+    size = data.draw(st.integers(1, len(array) - 1))
+    try:
+        chosen = stratified_choice(array, size, classes=4, seed=0)
+    except PipelineError:
+        # Only where a class has fewer images than one on either side would take.
+        counts = np.bincount(array, minlength=4)
+        shares = counts * size / len(array)
+        assert ((shares < 1) | (shares > counts - 1)).any()
+        return
+    assert chosen.sum() == size
+    for label in range(4):
+        of_class = array == label
+        assert abs(chosen[of_class].sum() - of_class.sum() * size / len(array)) < 1
+
+
+@pytest.mark.parametrize(
+    ("change", "fact"),
+    [
+        (lambda x, y: (x, np.where(y == 3, 11, y).astype(np.uint8)), "label 11 of image .* 0 to 9"),
+        (lambda x, y: (x[:-1], y), "229 images, but .* 230 labels"),
+        (lambda x, y: (x[:, :5], y), "square images, found 5 x 6"),
+        (lambda x, y: (x[:0], y[:0]), "expected images, found none"),
+        (lambda x, y: (x, np.where(y == 3, 4, y).astype(np.uint8)), "class 3 has 0 of the 230"),
+        (lambda x, y: (x[:, :5, :5], y), "images of .*6, 6.* but .*5, 5"),
+    ],
+)
+def test_bad_data_are_refused_with_the_fact(
+    raw: Path, tmp_path: Path, change: Callable[[Any, Any], tuple[Any, Any]], fact: str
+) -> None:
+    images, labels = change(*synthetic_digits(230, 1, side=6))
+    write_idx(raw / NAMES["train_images"], images)
+    write_idx(raw / NAMES["train_labels"], labels)
+    with pytest.raises(PipelineError, match=fact):
+        run(raw, tmp_path / "out")
+
+
+@pytest.mark.parametrize("size", [230, 231, 10_000])
+def test_validation_set_has_to_be_smaller_than_the_training_set(
+    raw: Path, tmp_path: Path, size: int
+) -> None:
+    with pytest.raises(
+        PipelineError, match=rf"validation_size: {size} is not smaller than the 230"
+    ):
+        run(raw, tmp_path / "out", validation_size=size)
+
+
+def test_class_with_too_few_images_is_named(raw: Path, tmp_path: Path) -> None:
+    with pytest.raises(PipelineError, match=r"validation_size: class \d has 23 of the 230"):
+        run(raw, tmp_path / "out", validation_size=5)
+
+
+def test_labels_missing_from_the_first_classes_only_in_the_test_set_are_fine(
+    raw: Path, tmp_path: Path
+) -> None:
+    images, labels = synthetic_digits(70, 2, side=6)
+    write_idx(raw / NAMES["test_images"], images[labels > 4])
+    write_idx(raw / NAMES["test_labels"], labels[labels > 4])
+    assert run(raw, tmp_path / "out")["test_labels"].min() == 5
+
+
+def peak_memory(folder: Path, count: int) -> float:
+    """Return the peak memory, in KiB, of the preprocess command on ``count`` training images."""
+    (folder / "data/raw").mkdir(parents=True)
+    for part, size in (("train", count), ("test", 100)):
+        images, labels = synthetic_digits(size)
+        write_idx(folder / "data/raw" / NAMES[f"{part}_images"], images)
+        write_idx(folder / "data/raw" / NAMES[f"{part}_labels"], labels)
+    (folder / "params.yaml").write_text(
+        "preprocess: {classes: 10, validation_size: 500, seed: 0}\n"
+    )
+    # Not getrusage, which counts what the parent held when it forked.
+    measure = (
+        "import pathlib, runpy\n"
+        "runpy.run_module('pipeline.stages.preprocess', run_name='__main__')\n"
+        "print(pathlib.Path('/proc/self/status').read_text().split('VmHWM:')[1].split()[0])"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", measure],
+        cwd=folder,
+        env={"PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return float(result.stdout)
+
+
+def test_peak_memory_does_not_grow_with_the_number_of_images(tmp_path: Path) -> None:
+    if sys.platform != "linux":
+        pytest.skip("needs /proc; compares memory for 3,000 and 30,000 images")
+    few = peak_memory(tmp_path / "few", 3_000)
+    many = peak_memory(tmp_path / "many", 30_000)
+    assert many < 1.1 * few
+
+
+def test_command_says_in_one_line_what_is_wrong(project: Project) -> None:
+    output = project.stage("preprocess", status=1)
+    assert output.startswith("preprocess: [Errno 2] No such file or directory: 'data/raw/")
+    assert output.count("\n") == 1

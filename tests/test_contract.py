@@ -1,0 +1,183 @@
+"""``dvc.yaml`` against the code: what a stage imports, reads and writes is what it declares."""
+
+import ast
+import importlib
+import inspect
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import ROOT
+from ruamel.yaml import YAML
+
+DVC = YAML(typ="safe").load(ROOT / "dvc.yaml")
+PARAMS = YAML(typ="safe").load(ROOT / "params.yaml")
+STAGES = ["download", "preprocess", "train", "evaluate", "plot"]
+MODULES = sorted(path.relative_to(ROOT) for path in (ROOT / "pipeline").rglob("*.py"))
+HEAVY = {"keras", "tensorflow", "jax"}
+
+
+def source(path: Path) -> ast.Module:
+    return ast.parse((ROOT / path).read_text(encoding="utf-8"))
+
+
+def imported_names(path: Path) -> set[str]:
+    """Return every module that a file imports, anywhere in it, by its full name."""
+    names = set()
+    for node in ast.walk(source(path)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            assert node.module
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return names
+
+
+def project_imports(path: Path) -> set[Path]:
+    files = {Path(*name.split(".")).with_suffix(".py") for name in imported_names(path)}
+    return {file for file in files if (ROOT / file).is_file()}
+
+
+def closure(path: Path) -> set[Path]:
+    """Return a file and all project files that it imports, directly or not."""
+    found, waiting = set(), {path}
+    while waiting:
+        found |= waiting
+        waiting = {file for one in waiting for file in project_imports(one)} - found
+    return found
+
+
+def declared(stage: str, kind: str) -> list[str]:
+    """Return the entries of a stage's deps or outs, without their settings."""
+    entries = DVC["stages"][stage][kind]
+    return [entry if isinstance(entry, str) else next(iter(entry)) for entry in entries]
+
+
+def stage_function(stage: str) -> Any:
+    return getattr(importlib.import_module(f"pipeline.stages.{stage}"), stage)
+
+
+def default_paths(stage: str) -> list[str]:
+    parameters = inspect.signature(stage_function(stage)).parameters.values()
+    return [p.default.as_posix() for p in parameters if isinstance(p.default, Path)]
+
+
+def test_stages_are_the_modules_in_flow_order() -> None:
+    assert list(DVC["stages"]) == STAGES
+    modules = {path.stem for path in (ROOT / "pipeline/stages").glob("*.py")}
+    assert modules == {"__init__", *STAGES}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_command_runs_the_module_of_its_name(stage: str) -> None:
+    assert DVC["stages"][stage]["cmd"] == f"python -m pipeline.stages.{stage}"
+    assert DVC["stages"][stage]["desc"]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_modules_that_a_stage_imports_are_its_python_deps(stage: str) -> None:
+    python_deps = (
+        {Path(dep) for dep in declared(stage, "deps") if dep.endswith(".py")} if stage else set()
+    )
+    assert python_deps == closure(Path(f"pipeline/stages/{stage}.py"))
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_default_paths_of_a_stage_are_its_other_deps_and_its_outs(stage: str) -> None:
+    deps = [dep for dep in declared(stage, "deps") if not dep.endswith(".py")]
+    paths = default_paths(stage)
+    assert sorted(paths) == sorted(deps + declared(stage, "outs"))
+    assert set(paths[: len(deps)]) == set(deps), "inputs come before outputs"
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_parameters_that_a_stage_reads_are_its_params(stage: str) -> None:
+    # A stage reads the section that run_stage hands it, and there is no other way to read one.
+    calls = [
+        ast.unparse(node)
+        for node in ast.walk(source(Path(f"pipeline/stages/{stage}.py")))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "run_stage"
+    ]
+    assert calls == [f"run_stage({stage}, {stage.capitalize()}Params)"]
+    assert DVC["stages"][stage]["params"] == [stage]
+    section = next(iter(inspect.signature(stage_function(stage)).parameters.values())).annotation
+    assert set(section.model_fields) == set(PARAMS[stage])
+    readers = {
+        path
+        for path in MODULES
+        if "load_section" in ast.dump(source(path))
+        or "params.yaml" in ast.unparse(without_docs(path))
+    }
+    assert readers == {Path("pipeline/stage.py"), Path("pipeline/tools/demo.py")}
+
+
+def without_docs(path: Path) -> ast.Module:
+    """Return a file's syntax tree without its docstrings."""
+    tree = source(path)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(
+            node
+        ):
+            node.body = node.body[1:] or [ast.Pass()]
+    return tree
+
+
+def test_every_section_of_the_parameters_belongs_to_a_stage() -> None:
+    assert list(PARAMS) == STAGES
+
+
+def test_sections_have_no_defaults_of_their_own() -> None:
+    for stage in STAGES:
+        section = next(
+            iter(inspect.signature(stage_function(stage)).parameters.values())
+        ).annotation
+        assert all(field.is_required() for field in section.model_fields.values())
+
+
+def test_package_files_hold_nothing_but_a_docstring() -> None:
+    # That is why they need not be anybody's dep.
+    for path in MODULES:
+        if path.name == "__init__.py":
+            body = source(path).body
+            assert len(body) == 1, path
+            assert ast.get_docstring(source(path)), path
+
+
+def test_imports_go_down_only() -> None:
+    for path in MODULES:
+        for other in project_imports(path):
+            assert other.parent == Path("pipeline"), f"{path} imports the verb {other}"
+
+
+def test_imports_of_nouns_have_no_circle() -> None:
+    for path in MODULES:
+        assert path not in {file for one in project_imports(path) for file in closure(one)}, path
+
+
+def test_keras_and_its_backends_are_imported_only_where_they_compute() -> None:
+    importers = {
+        path.stem
+        for path in MODULES
+        if HEAVY & {name.split(".")[0] for name in imported_names(path)}
+    }
+    assert importers == {"backend", "epoch_trainer"}
+    # Through these, Keras reaches what must compute, and nobody else.
+    users = {path.stem for path in MODULES if Path("pipeline/backend.py") in closure(path)}
+    assert users == {"backend", "epoch_trainer", "network", "model_file", "train", "evaluate"}
+
+
+def test_top_level_names_what_stages_write() -> None:
+    outs = {out for stage in STAGES for out in declared(stage, "outs")}
+    plots: set[str] = set()
+    for plot in DVC["plots"]:
+        plots |= {plot} if isinstance(plot, str) else set(next(iter(plot.values()))["y"])
+    assert {*DVC["metrics"], *plots, DVC["artifacts"]["digits"]["path"]} <= outs
+
+
+def test_reports_are_in_git_and_data_are_not() -> None:
+    for stage in STAGES:
+        for out in DVC["stages"][stage]["outs"]:
+            name = out if isinstance(out, str) else next(iter(out))
+            in_git = not isinstance(out, str) and out[name] == {"cache": False}
+            assert in_git == name.startswith("reports/"), name

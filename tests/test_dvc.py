@@ -1,0 +1,272 @@
+"""The pipeline as users run it: the real ``dvc``, on small data from a mirror on this machine."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import MirrorServer, Project, copy_project, use_small_data
+from ruamel.yaml import YAML
+
+ALL = ["download", "preprocess", "train", "evaluate", "plot"]
+
+
+@pytest.fixture(scope="module")
+def original(
+    tmp_path_factory: pytest.TempPathFactory, data_set: Path, server: MirrorServer
+) -> Iterator[tuple[Project, list[str]]]:
+    """The project on small data, reproduced and committed, with the stages that ran."""
+    folder = tmp_path_factory.mktemp("original")
+    project = copy_project(folder / "project", folder / "home")
+    project.edit_params(lambda params: use_small_data(params, data_set, [server.address()]))
+    ran = project.repro()
+    project.commit("Results")
+    yield project, ran
+    # Nothing of what the tests did with copies may have come back to it.
+    assert project.run("git", "status", "--porcelain") == ""
+
+
+@pytest.fixture
+def reproduced(original: tuple[Project, list[str]], tmp_path: Path) -> Project:
+    """A copy of the reproduced project to do as one likes with."""
+    source, _ = original
+    shutil.copytree(source.folder, tmp_path / "project", symlinks=True)
+    return Project(tmp_path / "project", source.home)
+
+
+def lock(project: Project) -> bytes:
+    return (project.folder / "dvc.lock").read_bytes()
+
+
+def set_value(section: str, key: str, value: object) -> Callable[[Any], None]:
+    return lambda params: params[section].update({key: value})
+
+
+def append(project: Project, name: str, text: str) -> None:
+    with (project.folder / name).open("a", encoding="utf-8") as file:
+        file.write(text)
+
+
+def test_first_run_runs_all_stages_and_the_second_none(
+    original: tuple[Project, list[str]], reproduced: Project
+) -> None:
+    _, ran = original
+    assert ran == ALL
+    assert reproduced.repro() == []
+    assert "up to date" in reproduced.run("dvc", "status")
+
+
+def test_git_holds_reports_and_lock_but_no_data(reproduced: Project) -> None:
+    files = set(reproduced.run("git", "ls-files").split())
+    assert {
+        "dvc.lock",
+        "reports/metrics.json",
+        "reports/predictions.csv",
+        "reports/learning_curves.csv",
+        "reports/environment.json",
+        "reports/figures/confusion_matrix.png",
+        "reports/figures/errors.png",
+        "reports/figures/learning_curves.png",
+    } <= files
+    assert not any(name.startswith("data/") for name in files)
+
+
+def test_metrics_and_predictions_tell_the_same(reproduced: Project) -> None:
+    metrics = json.loads((reproduced.folder / "reports/metrics.json").read_text())
+    rows = (reproduced.folder / "reports/predictions.csv").read_text().splitlines()[1:]
+    pairs = [row.split(",")[:2] for row in rows]
+    errors = sum(actual != predicted for actual, predicted in pairs)
+    assert len(rows) == 200
+    assert metrics["errors"] == errors
+    assert metrics["accuracy"] == 1 - errors / 200
+    assert metrics["parameters"] == 109_946
+    assert (
+        metrics["accuracy_interval"]["low"]
+        < metrics["accuracy"]
+        < metrics["accuracy_interval"]["high"]
+    )
+    assert set(metrics) >= {"loss", "macro_f1", "by_class"}
+
+
+def test_loss_is_the_cross_entropy_of_the_saved_model(reproduced: Project) -> None:
+    script = (
+        "import json, numpy as np\n"
+        "from pipeline.model_file import load_model; from pathlib import Path\n"
+        "p = load_model(Path('data/model/model.keras')).predict("
+        "np.load('data/processed/test_images.npy'), verbose=0)\n"
+        "y = np.load('data/processed/test_labels.npy')\n"
+        "print(json.dumps(float(-np.log(p[np.arange(len(y)), y]).mean())))"
+    )
+    expected = json.loads(reproduced.run("python", "-c", script).splitlines()[-1])
+    metrics = json.loads((reproduced.folder / "reports/metrics.json").read_text())
+    assert metrics["loss"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_learning_curves_have_a_row_an_epoch(reproduced: Project) -> None:
+    rows = (reproduced.folder / "reports/learning_curves.csv").read_text().splitlines()
+    assert rows[0] == "epoch,loss,accuracy,val_loss,val_accuracy"
+    assert [row.split(",")[0] for row in rows[1:]] == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize(
+    ("edit", "stages"),
+    [
+        (set_value("plot", "dpi", 60), ["plot"]),
+        (set_value("train", "epochs", 2), ["train", "evaluate", "plot"]),
+        (set_value("preprocess", "seed", 1), ["preprocess", "train", "evaluate", "plot"]),
+    ],
+)
+def test_changed_parameter_reruns_what_it_touches(
+    reproduced: Project, edit: Callable[[Any], None], stages: list[str]
+) -> None:
+    reproduced.edit_params(edit)
+    assert reproduced.repro() == stages
+    assert reproduced.repro() == []
+
+
+@pytest.mark.parametrize(
+    ("module", "stages"),
+    [
+        # A comment changes no result, so that what follows the stage is spared.
+        ("pipeline/stages/plot.py", ["plot"]),
+        ("pipeline/figures.py", ["plot"]),
+        ("pipeline/idx.py", ["preprocess"]),
+        ("pipeline/tools/demo.py", []),
+        ("pipeline/__init__.py", []),
+    ],
+)
+def test_changed_module_reruns_the_stages_that_import_it(
+    reproduced: Project, module: str, stages: list[str]
+) -> None:
+    append(reproduced, module, "\n# A comment.\n")
+    assert reproduced.repro() == stages
+
+
+@pytest.mark.parametrize("cpus", ["0", "0,1"])
+def test_forced_run_leaves_the_lock_as_it_is_on_any_number_of_cores(
+    reproduced: Project, cpus: str
+) -> None:
+    if shutil.which("taskset") is None or len(os.sched_getaffinity(0)) < 2:
+        pytest.skip(
+            "needs taskset and two cores; it would have shown equal bytes on one and on two"
+        )
+    before = lock(reproduced)
+    output = reproduced.run("taskset", "--cpu-list", cpus, "dvc", "repro", "--force")
+    assert output.count("Running stage") == 5
+    assert lock(reproduced) == before
+    assert reproduced.run("git", "status", "--porcelain") == ""
+
+
+def test_two_branches_can_be_compared_without_a_remote(reproduced: Project, tmp_path: Path) -> None:
+    reproduced.run("git", "checkout", "--quiet", "-b", "longer")
+    reproduced.edit_params(set_value("train", "epochs", 4))
+    reproduced.repro()
+    reproduced.commit("Longer")
+    # A clone has neither data nor cache.
+    reproduced.run("git", "clone", "--quiet", "--branch", "longer", ".", str(tmp_path / "clone"))
+    clone = Project(tmp_path / "clone", reproduced.home)
+    clone.run("git", "branch", "main", "origin/main")
+    metrics = json.loads(clone.run("dvc", "metrics", "diff", "--json", "main"))
+    loss = metrics["reports/metrics.json"]["loss"]
+    assert loss["old"] != loss["new"]
+    plots = json.loads(clone.run("dvc", "plots", "diff", "--json", "main"))["data"]
+    epochs = {
+        revision: max(
+            int(row["epoch"])
+            for row in plots["loss"][0]["content"]["data"]["values"]
+            if row["rev"] == revision
+        )
+        for revision in ("main", "workspace")
+    }
+    assert epochs == {"main": 3, "workspace": 4}
+    page = (
+        clone.run("dvc", "plots", "diff", "main", "--out", "page").strip().removeprefix("file://")
+    )
+    html = Path(page).read_text()
+    assert all(title in html for title in ("Loss", "Accuracy", "Confusion matrix"))
+
+
+def test_confusion_plot_counts_every_test_image(reproduced: Project) -> None:
+    plot = json.loads(reproduced.run("dvc", "plots", "show", "--json"))["data"]["confusion"][0]
+    assert len(plot["content"]["data"]["values"]) == 200
+    marks = [layer["mark"] for layer in plot["content"]["spec"]["layer"]]
+    assert marks == ["rect", "text"]
+    assert "<DVC" not in json.dumps(plot["content"])
+
+
+def test_experiment_changes_a_parameter_from_the_command_line(reproduced: Project) -> None:
+    output = reproduced.run("dvc", "exp", "run", "-S", "train.epochs=2")
+    assert [f"Running stage '{stage}'" in output for stage in ALL] == [
+        False,
+        False,
+        True,
+        True,
+        True,
+    ]
+    params = YAML(typ="safe").load(reproduced.folder / "params.yaml")
+    assert params["train"]["epochs"] == 2
+    assert "epochs" in reproduced.run("dvc", "params", "diff")
+
+
+def test_diverging_training_stops_and_the_last_model_stays_in_the_cache(
+    reproduced: Project,
+) -> None:
+    model = reproduced.folder / "data/model/model.keras"
+    before = model.read_bytes()
+    reproduced.edit_params(set_value("train", "learning_rate", 1e9))
+    reproduced.edit_params(set_value("train", "epochs", 50))
+    output = reproduced.run("dvc", "repro", status=255)
+    assert "train: training has diverged: in epoch " in output
+    assert "train.learning_rate" in output
+    assert "Traceback" not in output
+    assert "Running stage 'evaluate'" not in output
+    reproduced.run("git", "checkout", "--", "params.yaml", "reports")
+    reproduced.run("dvc", "checkout")
+    assert model.read_bytes() == before
+    assert "up to date" in reproduced.run("dvc", "status")
+
+
+def test_required_gpu_that_is_missing_fails_at_once(reproduced: Project) -> None:
+    output = reproduced.stage("train", status=1, REQUIRE_GPU="1", CUDA_VISIBLE_DEVICES="-1")
+    assert output.splitlines()[-1].startswith(
+        "train: REQUIRE_GPU=1 is set, but tensorflow sees no GPU"
+    )
+    assert "Traceback" not in output
+
+
+def test_jax_runs_the_same_pipeline_reproducibly(reproduced: Project) -> None:
+    assert reproduced.repro("--force", "--single-item", "train", KERAS_BACKEND="jax") == ["train"]
+    environment = json.loads((reproduced.folder / "reports/environment.json").read_text())
+    assert environment["backend"] == "jax"
+    model = (reproduced.folder / "data/model/model.keras").read_bytes()
+    command = ["python", "-m", "pipeline.stages.train"]
+    if shutil.which("taskset"):
+        command = ["taskset", "--cpu-list", "0", "python3", "-m", "pipeline.stages.train"]
+    reproduced.run(*command, KERAS_BACKEND="jax")
+    assert (reproduced.folder / "data/model/model.keras").read_bytes() == model
+    # What JAX trained, TensorFlow evaluates.
+    reproduced.stage("evaluate")
+
+
+def test_data_set_of_other_counts_sizes_and_classes_is_a_change_of_parameters(
+    project: Project, tmp_path: Path
+) -> None:
+    from conftest import NAMES, synthetic_digits
+
+    from pipeline.idx import write_idx
+
+    mirror = tmp_path / "other"
+    mirror.mkdir()
+    for part, count in (("train", 303), ("test", 77)):
+        images, labels = synthetic_digits(count, seed=count, side=12, classes=6)
+        write_idx(mirror / NAMES[f"{part}_images"], images)
+        write_idx(mirror / NAMES[f"{part}_labels"], labels)
+    project.edit_params(lambda params: use_small_data(params, mirror, [str(mirror)]))
+    project.edit_params(set_value("preprocess", "classes", 6))
+    assert project.repro() == ALL
+    metrics = json.loads((project.folder / "reports/metrics.json").read_text())
+    assert len(metrics["by_class"]) == 6
+    assert metrics["parameters"] == (144 + 1) * 128 + (128 + 1) * 64 + (64 + 1) * 16 + (16 + 1) * 6

@@ -1,0 +1,43 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.examples import load_examples
+from pipeline.stage import PipelineError
+
+
+def save(folder: Path, images: object, labels: object) -> tuple[Path, Path]:
+    np.save(folder / "images.npy", np.asarray(images))
+    np.save(folder / "labels.npy", np.asarray(labels))
+    return folder / "images.npy", folder / "labels.npy"
+
+
+def test_arrays_come_back(tmp_path: Path) -> None:
+    images, labels = load_examples(*save(tmp_path, np.ones((3, 4), np.float32), np.arange(3)))
+    assert (images.shape, labels.tolist()) == ((3, 4), [0, 1, 2])
+
+
+@pytest.mark.parametrize(
+    ("images", "labels"), [((3, 4), (2,)), ((3, 2, 2), (3,)), ((3, 4), (3, 1))]
+)
+def test_arrays_that_do_not_belong_together_are_refused(
+    tmp_path: Path, images: tuple[int, ...], labels: tuple[int, ...]
+) -> None:
+    paths = save(tmp_path, np.ones(images), np.ones(labels))
+    with pytest.raises(PipelineError, match=r"images\.npy: expected shape"):
+        load_examples(*paths)
+
+
+@pytest.mark.parametrize("keep", [0, 5, 100, 135])
+def test_truncated_file_names_itself(tmp_path: Path, keep: int) -> None:
+    images, labels = save(tmp_path, np.ones((3, 4), np.float32), np.arange(3))
+    images.write_bytes(images.read_bytes()[:keep])
+    with pytest.raises(PipelineError, match=r"images\.npy: damaged"):
+        load_examples(images, labels)
+
+
+def test_pickled_objects_are_never_loaded(tmp_path: Path) -> None:
+    np.save(tmp_path / "images.npy", np.array([print], object), allow_pickle=True)
+    with pytest.raises(PipelineError, match=r"images\.npy: damaged .* allow_pickle=False"):
+        load_examples(tmp_path / "images.npy", tmp_path / "images.npy")

@@ -1,0 +1,97 @@
+"""The rules of the house that a machine can check."""
+
+import re
+import shutil
+import subprocess
+import tomllib
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+from packaging.requirements import Requirement
+
+LOCKS = sorted(ROOT.glob("requirements*.lock"))
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PROJECT = PYPROJECT["project"]
+
+
+def committed_files() -> list[Path]:
+    names = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return [ROOT / name for name in names.stdout.split("\0") if name and (ROOT / name).is_file()]
+
+
+def locked(path: Path) -> dict[str, str]:
+    pins = re.findall(r"^([a-z0-9-]+)==(\S+)", path.read_text(), re.MULTILINE)
+    assert pins
+    return dict(pins)
+
+
+def test_every_locked_package_has_hashes_and_no_address() -> None:
+    assert {path.name for path in LOCKS} == {"requirements.lock", "requirements-gpu.lock"}
+    for path in LOCKS:
+        text = path.read_text()
+        assert "://" not in text
+        entries = re.split(r"^(?=[a-z0-9-]+==)", text, flags=re.MULTILINE)[1:]
+        assert len(entries) == len(locked(path))
+        assert all("--hash=sha256:" in entry for entry in entries)
+
+
+@pytest.mark.parametrize("lock", [path.name for path in LOCKS])
+def test_lock_holds_what_the_project_asks_for(lock: str) -> None:
+    pins = locked(ROOT / lock)
+    wanted = PROJECT["dependencies"] + (
+        PROJECT["optional-dependencies"]["gpu"]
+        if "gpu" in lock
+        else PROJECT["optional-dependencies"]["jax"] + PYPROJECT["dependency-groups"]["dev"]
+    )
+    for requirement in map(Requirement, wanted):
+        name = requirement.name.replace(".", "-")
+        assert requirement.specifier.contains(pins[name]), requirement
+
+
+def test_locks_agree_on_common_packages() -> None:
+    first, second = map(locked, LOCKS)
+    assert {name: first[name] for name in first.keys() & second} == {
+        name: second[name] for name in first.keys() & second
+    }
+
+
+def test_what_is_installed_is_what_is_locked() -> None:
+    pins = locked(ROOT / "requirements.lock")
+    for requirement in map(Requirement, PROJECT["dependencies"]):
+        assert version(requirement.name) == pins[requirement.name.replace(".", "-")]
+
+
+def test_text_files_have_lines_of_unix() -> None:
+    for path in committed_files():
+        if path.suffix != ".png":
+            assert b"\r" not in path.read_bytes(), path
+
+
+def test_readme_names_nothing_that_is_not_there() -> None:
+    for name in ("README.md", "CONTRIBUTING.md"):
+        text = (ROOT / name).read_text()
+        for target in re.findall(r"\]\(([^)#:]+)[^):]*\)", text):
+            assert (ROOT / target).exists(), f"{name} links to {target}"
+        for target in re.findall(r"make (\w+)", re.sub(r"[^`]*(`[^`]*`)?", r"\1\n", text)):
+            assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE), target
+
+
+def test_make_lists_its_targets() -> None:
+    if shutil.which("make") is None:
+        pytest.skip("make is not installed; it would have listed the targets")
+    output = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for target in ("repro", "demo", "test", "check", "bench", "plots", "lock"):
+        assert f"make {target} " in output
+
+
+def test_second_set_up_installs_nothing() -> None:
+    if shutil.which("make") is None or not (ROOT / ".venv/.installed").exists():
+        pytest.skip("not set up by make; it would have shown that nothing is installed again")
+    result = subprocess.run(
+        ["make", "--question", ".venv/.installed"], cwd=ROOT, capture_output=True, check=False
+    )
+    assert result.returncode == 0

@@ -1,0 +1,86 @@
+import json
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import sha256, synthetic_digits
+
+from pipeline.backend import keras
+from pipeline.model_file import load_model, save_model
+from pipeline.network import build_network
+from pipeline.stage import PipelineError
+
+IMAGES, LABELS = synthetic_digits(40, side=8)
+PIXELS = IMAGES.reshape(40, 64).astype(np.float32) / 255
+
+
+def trained_network() -> keras.Model:
+    model = build_network(64, [16, 8], 10, 0.01, seed=3)
+    model.train_on_batch(PIXELS, LABELS)
+    return model
+
+
+def test_equal_models_give_equal_bytes_whenever_they_are_saved(tmp_path: Path) -> None:
+    # Objects at other addresses and another second of the clock are what changes Keras's own file.
+    models = [trained_network() for _ in range(2)]
+    for number, model in enumerate(models):
+        save_model(model, tmp_path / f"{number}.keras")
+        model.save(tmp_path / f"plain_{number}.keras")
+    assert sha256(tmp_path / "0.keras") == sha256(tmp_path / "1.keras")
+    assert sha256(tmp_path / "plain_0.keras") != sha256(tmp_path / "plain_1.keras")
+
+
+def test_other_weights_give_other_bytes(tmp_path: Path) -> None:
+    model = trained_network()
+    save_model(model, tmp_path / "before.keras")
+    model.train_on_batch(PIXELS, LABELS)
+    save_model(model, tmp_path / "after.keras")
+    assert sha256(tmp_path / "before.keras") != sha256(tmp_path / "after.keras")
+
+
+def test_keras_opens_the_file_in_safe_mode_and_predicts_the_same(tmp_path: Path) -> None:
+    model = trained_network()
+    save_model(model, tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras", safe_mode=True)
+    np.testing.assert_array_equal(
+        loaded.predict(PIXELS, verbose=0), model.predict(PIXELS, verbose=0)
+    )
+
+
+def test_training_goes_on_from_the_file_as_from_the_model(tmp_path: Path) -> None:
+    model = trained_network()
+    save_model(model, tmp_path / "model.keras")
+    loaded = load_model(tmp_path / "model.keras")
+    for one in (model, loaded):
+        one.train_on_batch(PIXELS, LABELS)
+    for weights, same in zip(model.get_weights(), loaded.get_weights(), strict=True):
+        np.testing.assert_array_equal(weights, same)
+
+
+def test_file_holds_no_time(tmp_path: Path) -> None:
+    save_model(trained_network(), tmp_path / "model.keras")
+    with zipfile.ZipFile(tmp_path / "model.keras") as archive:
+        assert {member.date_time for member in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+        assert json.loads(archive.read("metadata.json"))["date_saved"].startswith("1980-01-01")
+
+
+@pytest.mark.parametrize("content", [b"", b"rubbish", b"PK\x05\x06" + bytes(18)])
+def test_file_that_is_no_model_names_itself(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "model.keras"
+    path.write_bytes(content)
+    with pytest.raises(PipelineError, match=r"model\.keras: no Keras model"):
+        load_model(path)
+
+
+def test_model_that_runs_code_of_its_own_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "model.keras"
+    layers = [keras.Input((64,)), keras.layers.Lambda(lambda pixels: pixels + 1)]
+    keras.Sequential(layers).save(path)
+    with pytest.raises(PipelineError, match=r"model\.keras: no Keras model"):
+        load_model(path)
+
+
+def test_missing_file_is_an_os_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        load_model(tmp_path / "model.keras")

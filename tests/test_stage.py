@@ -1,0 +1,156 @@
+import importlib
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import ROOT, Project
+from ruamel.yaml import YAML
+
+from pipeline.stage import PipelineError, Section, load_section
+
+
+class Example(Section):
+    epochs: int
+    rate: float
+
+
+def load(tmp_path: Path, text: str) -> Example:
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    return load_section("train", Example, path)
+
+
+def test_values_are_read(tmp_path: Path) -> None:
+    assert load(tmp_path, "train: {epochs: 3, rate: 1e-3}") == Example(epochs=3, rate=0.001)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("train: {epochs: 3}", r"train\.rate: Field required"),
+        ("train: {epochs: 3, rate: 1.0, speed: 2}", r"train\.speed: Extra inputs .*, found 2"),
+        ("train: {epochs: '3', rate: 1.0}", r"train\.epochs: .* integer, found '3'"),
+        ("train: {epochs: 3.5, rate: 1.0}", r"train\.epochs: .* integer, found 3\.5"),
+        ("train: {epochs: true, rate: 1.0}", r"train\.epochs: .* integer, found True"),
+        ("train: {epochs: 3, rate: .nan}", r"train\.rate: .* finite number, found nan"),
+        ("train:", "expected a section 'train'"),
+        ("evaluate: {epochs: 3}", "expected a section 'train'"),
+        ("- train", "expected a section 'train'"),
+        ("", "expected a section 'train'"),
+        ("train: {epochs: 3, epochs: 4, rate: 1.0}", 'found duplicate key "epochs"'),
+        ("train: [", "not valid YAML"),
+    ],
+)
+def test_bad_parameters_name_section_and_key_in_one_line(
+    tmp_path: Path, text: str, message: str
+) -> None:
+    with pytest.raises(PipelineError, match=message) as caught:
+        load(tmp_path, text)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("download.timeout", 0.0, "greater than 0, found 0.0"),
+        ("download.mirrors", "https://example.invalid", "valid list"),
+        ("download.files.test_labels.name", "../labels.gz", "match pattern .*found '../labels.gz'"),
+        ("download.files.test_labels.sha256", "f7ae60", "match pattern .*found 'f7ae60'"),
+        ("preprocess.classes", 1, "greater than or equal to 2, found 1"),
+        ("preprocess.validation_size", 0, "greater than 0, found 0"),
+        ("preprocess.seed", -1, "greater than or equal to 0, found -1"),
+        ("train.epochs", 0, "greater than 0, found 0"),
+        ("train.epochs", 2.5, "integer, found 2.5"),
+        ("train.batch_size", "large", "integer, found 'large'"),
+        ("train.learning_rate", 0, "greater than 0, found 0"),
+        ("train.learning_rate", "fast", "number, found 'fast'"),
+        ("train.hidden_units", 128, "valid list, found 128"),
+        ("train.hidden_units.1", 0, "greater than 0, found 0"),
+        ("train.seed", 2**32, "less than 4294967296"),
+        ("train.threads", 0, "greater than 0, found 0"),
+        ("evaluate.batch_size", -1, "greater than 0, found -1"),
+        ("evaluate.threads", None, "integer, found None"),
+        ("plot.dpi", 5, "greater than or equal to 50, found 5"),
+        ("plot.gallery_size", 0, "greater than 0, found 0"),
+    ],
+)
+def test_value_out_of_range_names_section_and_key(
+    tmp_path: Path, key: str, value: object, message: str
+) -> None:
+    params = YAML(typ="safe").load(ROOT / "params.yaml")
+    stage, *path = (int(part) if part.isdigit() else part for part in key.split("."))
+    place = params[stage]
+    for part in path[:-1]:
+        place = place[part]
+    place[path[-1]] = value
+    YAML(typ="safe").dump(params, tmp_path / "params.yaml")
+    section = getattr(
+        importlib.import_module(f"pipeline.stages.{stage}"), f"{stage}".capitalize() + "Params"
+    )
+    with pytest.raises(PipelineError, match=f"params.yaml: {key}: .*{message}") as caught:
+        load_section(str(stage), section, tmp_path / "params.yaml")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("stage", "edit", "message"),
+    [
+        (
+            "train",
+            lambda p: p["train"].update(epochs=0),
+            "train.epochs: .* greater than 0, found 0",
+        ),
+        (
+            "train",
+            lambda p: p["train"].update(batch_size=401),
+            "train.batch_size: 401 is larger .* 400",
+        ),
+        (
+            "preprocess",
+            lambda p: p["preprocess"].update(validation_size=500),
+            "smaller than the 500",
+        ),
+        ("preprocess", lambda p: p["preprocess"].update(classes=5), "label . of image .* 0 to 4"),
+        ("preprocess", lambda p: p["preprocess"].update(classes=11), "class 10 has 0 of the 500"),
+        ("plot", lambda p: p.pop("plot"), "section 'plot'"),
+    ],
+)
+def test_command_refuses_bad_parameters_without_traceback(
+    prepared: Project, stage: str, edit: Callable[[Any], object], message: str
+) -> None:
+    prepared.edit_params(edit)
+    output = prepared.stage(stage, status=1)
+    assert re.search(f"^{stage}: .*{message}", output.splitlines()[-1])
+    assert "Traceback" not in output
+
+
+@pytest.mark.parametrize("stage", ["download", "preprocess", "plot"])
+def test_stage_without_keras_starts_without_any_backend(prepared: Project, stage: str) -> None:
+    output = prepared.run(
+        "python",
+        "-c",
+        f"import sys; sys.argv = ['{stage}', '--help']\n"
+        f"import pipeline.stages.{stage}\n"
+        "print(sorted({'tensorflow', 'keras', 'jax', 'torch'} & set(sys.modules)))",
+    )
+    assert output.strip() == "[]"
+
+
+@pytest.mark.parametrize("stage", ["download", "preprocess", "train", "evaluate", "plot"])
+def test_help_says_what_a_stage_does(project: Project, stage: str) -> None:
+    output = project.run("python", "-m", f"pipeline.stages.{stage}", "--help")
+    description = importlib.import_module(f"pipeline.stages.{stage}").__doc__
+    assert output.startswith(f"usage: python -m pipeline.stages.{stage}")
+    assert description
+    assert description.splitlines()[0] in output
+    assert f"section '{stage}' of params.yaml" in output
+
+
+def test_every_value_of_the_parameters_is_commented() -> None:
+    for line in (ROOT / "params.yaml").read_text().splitlines():
+        key, _, value = line.partition(":")
+        is_value = value.strip() and not key.strip().startswith(("#", "-"))
+        if is_value and key.strip() not in {"name", "sha256"}:
+            assert "#" in value, line
