@@ -1,6 +1,6 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help repro demo test check bench plots lock
+.PHONY: help setup repro demo test check bench plots lock
 
 VENV := .venv
 # The first Python on the PATH that the locked packages exist for; PYTHON=... chooses another.
@@ -14,6 +14,8 @@ RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
+setup: $(VENV)/.installed  ## Make the environment .venv; the other targets do it where needed
+
 repro: $(VENV)/.installed  ## Run what has changed of the pipeline, all of it the first time
 	$(RUN) dvc repro
 
@@ -21,7 +23,7 @@ demo: $(VENV)/.installed  ## Run the whole pipeline in demo/ on scikit-learn's d
 	$(RUN) python -m pipeline.tools.demo
 
 test: $(VENV)/.installed  ## Run the tests
-	$(RUN) python -m pytest -n 2
+	$(RUN) python -m pytest -n 2 --dist worksteal
 
 check: $(VENV)/.installed  ## Check style and types
 	$(RUN) ruff check
@@ -34,7 +36,7 @@ bench: $(VENV)/.installed  ## Measure speed and memory, as ratios taken side by 
 	$(RUN) $(BENCH) benchmarks/memory.py
 
 # Where these two tie NumPy's BLAS to an old kernel, it would be no yardstick.
-BENCH := PYTHONPATH=. env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE python
+BENCH := PYTHONPATH="$(CURDIR)" env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE python
 
 plots: $(VENV)/.installed  ## Write dvc's page of plots and say where it is
 	$(RUN) dvc plots show

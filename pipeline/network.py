@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from pipeline.backend import keras
 
 
@@ -17,15 +19,18 @@ def build_network(
         learning_rate: Of Adam (Kingma and Ba, 2015).
         seed: Of the first weights, drawn after Glorot and Bengio (2010).
     """
-    keras.utils.set_random_seed(seed)
+    # A seed for each layer: with one for all, layers of the same shape would begin alike.
+    seeds = map(int, np.random.SeedSequence(seed).generate_state(len(hidden_units) + 1))
+
+    def dense(units: int, activation: str, name: str) -> keras.layers.Layer:
+        weights = keras.initializers.GlorotUniform(next(seeds))
+        return keras.layers.Dense(units, activation, kernel_initializer=weights, name=name)
+
     model = keras.Sequential(
         [
             keras.Input((inputs,), name="pixels"),
-            *(
-                keras.layers.Dense(units, activation="relu", name=f"hidden_{number}")
-                for number, units in enumerate(hidden_units, 1)
-            ),
-            keras.layers.Dense(classes, activation="softmax", name="probabilities"),
+            *(dense(units, "relu", f"hidden_{n}") for n, units in enumerate(hidden_units, 1)),
+            dense(classes, "softmax", "probabilities"),
         ],
         name="digits",
     )

@@ -76,7 +76,9 @@ def test_readme_names_nothing_that_is_not_there() -> None:
         text = (ROOT / name).read_text()
         for target in re.findall(r"\]\(([^)#:]+)[^):]*\)", text):
             assert (ROOT / target).exists(), f"{name} links to {target}"
-        for target in re.findall(r"make (\w+)", re.sub(r"[^`]*(`[^`]*`)?", r"\1\n", text)):
+        commands = re.findall(r"^make (\w+)|`make (\w+)`", text, re.MULTILINE)
+        assert commands
+        for target in map("".join, commands):
             assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE), target
 
 
