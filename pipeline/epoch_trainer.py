@@ -92,18 +92,21 @@ def _compile_tensorflow_epoch(
         def run_batch(batch: Any) -> None:
             step((tf.gather(images, batch), tf.gather(labels, batch)))
 
+        def run_next(number: Any) -> Any:
+            run_batch(batches[number])
+            return number + 1
+
         model.reset_metrics()
         whole = order.shape[0] // batch_size
         batches = tf.reshape(order[: whole * batch_size], (whole, batch_size))
-        for number in tf.range(whole):
-            run_batch(batches[number])
+        tf.while_loop(lambda number: number < whole, run_next, [tf.constant(0)])
         if order.shape[0] % batch_size:
             run_batch(order[whole * batch_size :])
         logs: Logs = model.get_metrics_result()
         return logs
 
     # XLA makes an epoch faster on a GPU; on a CPU it was not, see docs/decisions.md.
-    @tf.function(jit_compile=bool(tf.config.list_physical_devices("GPU")))
+    @tf.function(jit_compile=bool(tf.config.list_physical_devices("GPU")), autograph=False)
     def run_epoch(order: Any) -> tuple[Logs, Logs]:
         logs = run_batches(model.train_step, train_images, train_labels, order)
         return logs, run_batches(model.test_step, validation_images, validation_labels, in_order)

@@ -74,8 +74,8 @@ def test_text_files_have_lines_of_unix() -> None:
 def test_readme_names_nothing_that_is_not_there() -> None:
     for name in ("README.md", "CONTRIBUTING.md"):
         text = (ROOT / name).read_text()
-        for target in re.findall(r"\]\(([^)#:]+)[^):]*\)", text):
-            assert (ROOT / target).exists(), f"{name} links to {target}"
+        for target in re.findall(r"\]\(([^)#:]+)\)|src=\"([^\"]+)\"", text):
+            assert (ROOT / "".join(target)).exists(), f"{name} links to {target}"
         commands = re.findall(r"^make (\w+)|`make (\w+)`", text, re.MULTILINE)
         assert commands
         for target in map("".join, commands):
