@@ -37,7 +37,7 @@ def peak(folder: Path) -> float:
     """Return the peak memory of the stage, in MiB."""
     command = [sys.executable, "-c", MEASURE]
     result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
-    return int(result.stdout) / 1024
+    return int(result.stdout.split()[-1]) / 1024
 
 
 def main() -> None:

@@ -5,6 +5,8 @@ is made first. TensorFlow is the default; ``KERAS_BACKEND=jax`` chooses JAX.
 """
 
 import os
+import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,12 +18,18 @@ from pipeline.stage import PipelineError
 # Whoever sets this variable, to look for a GPU's driver for instance, sees them.
 NATIVE_LOG_WANTED = "TF_CPP_MIN_LOG_LEVEL" in os.environ
 
-# These are read once, when the libraries are imported. Without the first, Keras would ask a file in
-# the user's home folder for a backend; the second has no effect on a CPU.
-os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+# Read once, when the libraries are imported. No file in the user's home and no limit of Keras's
+# own is to decide a result; XLA's flag has no effect on a CPU.
+os.environ["KERAS_BACKEND"] = os.environ.get("KERAS_BACKEND") or "tensorflow"
+os.environ["KERAS_HOME"] = os.devnull
+os.environ["MPLBACKEND"] = "agg"  # Keras imports matplotlib, and notebooks name a backend of theirs
+for limit in ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH"):
+    os.environ.pop(limit, None)
 os.environ["XLA_FLAGS"] = (
     f"--xla_gpu_deterministic_ops=true {os.environ.get('XLA_FLAGS', '')}".strip()
 )
+if os.environ["KERAS_BACKEND"] not in {"tensorflow", "jax"}:
+    sys.exit(f"KERAS_BACKEND is {os.environ['KERAS_BACKEND']!r}: expected tensorflow or jax")
 
 
 @contextmanager
@@ -40,8 +48,11 @@ def _native_log_hidden() -> Iterator[None]:
         os.close(kept)
 
 
-with _native_log_hidden():
-    import keras
+try:
+    with _native_log_hidden():
+        import keras
+except KeyboardInterrupt:  # these seconds are before anybody else can handle it
+    sys.exit(128 + signal.SIGINT)
 
 __all__ = ["Device", "keras", "pin"]
 
@@ -67,17 +78,16 @@ def pin(threads: int) -> Device:
     before the backend's first computation.
 
     Raises:
-        PipelineError: ``REQUIRE_GPU=1`` is set and the backend sees no GPU.
+        PipelineError: ``REQUIRE_GPU`` is set, to anything but 0, and the backend sees no GPU.
     """
-    keras.config.set_floatx("float32")
     with _native_log_hidden():
         device = _pin_jax(threads) if keras.config.backend() == "jax" else _pin_tensorflow(threads)
-    if os.environ.get("REQUIRE_GPU") == "1" and device.kind != "GPU":
+    if os.environ.get("REQUIRE_GPU", "0") not in {"", "0"} and device.kind != "GPU":
         raise PipelineError(
-            f"REQUIRE_GPU=1 is set, but {keras.config.backend()} sees no GPU. "
+            f"REQUIRE_GPU is set, but {keras.config.backend()} sees no GPU. "
             "Check `nvidia-smi`, and that the packages of requirements-gpu.lock are installed; "
             "TF_CPP_MIN_LOG_LEVEL=0 shows what TensorFlow looked for. "
-            "Unset REQUIRE_GPU to train on the CPU."
+            "Unset REQUIRE_GPU to use the CPU."
         )
     return device
 
@@ -89,16 +99,17 @@ def _pin_tensorflow(threads: int) -> Device:
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         tf.config.threading.set_inter_op_parallelism_threads(threads)
     gpus = tf.config.list_physical_devices("GPU")
-    settings = {
-        "threads": threads,
-        "onednn": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "default"),
-        "xla": bool(gpus),
-    }
+    settings = {"threads": threads, "xla": bool(gpus)}
     if not gpus:
         return Device("CPU", "CPU", settings)
-    tensor_float_32 = tf.config.experimental.tensor_float_32_execution_enabled()
+    build = tf.sysconfig.get_build_info()
+    settings |= {
+        "tensor_float_32": tf.config.experimental.tensor_float_32_execution_enabled(),
+        "cuda": build.get("cuda_version"),
+        "cudnn": build.get("cudnn_version"),
+    }
     name = tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU")
-    return Device("GPU", name, settings | {"tensor_float_32": tensor_float_32})
+    return Device("GPU", name, settings)
 
 
 def _pin_jax(threads: int) -> Device:
@@ -107,7 +118,7 @@ def _pin_jax(threads: int) -> Device:
     # XLA's client for the CPU takes the size of its thread pool from here.
     os.environ["NPROC"] = str(threads)
     device = jax.devices()[0]
-    kind = "CPU" if device.platform == "cpu" else device.platform.upper()
-    return Device(
-        kind, "CPU" if kind == "CPU" else device.device_kind, {"threads": threads, "xla": True}
-    )
+    settings = {"threads": threads, "xla": True}
+    if device.platform == "cpu":
+        return Device("CPU", "CPU", settings)
+    return Device(device.platform.upper(), device.device_kind, settings)

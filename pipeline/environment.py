@@ -10,6 +10,19 @@ from typing import Any
 import numpy as np
 
 BACKEND_PACKAGES = {"tensorflow": ["tensorflow"], "jax": ["jax", "jaxlib"]}
+# What steers the libraries that compute, where it is set. By name: others with such beginnings hold
+# paths and belong to other programs.
+VARIABLES = (
+    "DNNL_MAX_CPU_ISA",
+    "JAX_DEFAULT_MATMUL_PRECISION",
+    "JAX_ENABLE_X64",
+    "NVIDIA_TF32_OVERRIDE",
+    "ONEDNN_DEFAULT_FPMATH_MODE",
+    "ONEDNN_MAX_CPU_ISA",
+    "TF_ENABLE_ONEDNN_OPTS",
+    "TF_XLA_FLAGS",
+    "XLA_FLAGS",
+)
 
 
 def environment(backend: str, device: str, determinism: dict[str, Any]) -> dict[str, Any]:
@@ -29,6 +42,7 @@ def environment(backend: str, device: str, determinism: dict[str, Any]) -> dict[
         "device": device,
         "cpu": {"model": cpu_model(), "instruction_sets": instruction_sets()},
         "determinism": determinism,
+        "variables": {name: os.environ[name] for name in VARIABLES if name in os.environ},
     }
 
 

@@ -1,7 +1,9 @@
 """Examples: images with their labels, as the preprocess stage wrote them."""
 
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any, NamedTuple
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +48,6 @@ def load_array(path: Path) -> NDArray[Any]:
     """
     try:
         array: NDArray[Any] = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError) as error:
+    except (ValueError, EOFError, SyntaxError, TokenError, BadZipFile, MemoryError) as error:
         raise PipelineError(f"{path}: damaged .npy file: {error}") from error
     return array

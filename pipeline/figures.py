@@ -5,8 +5,12 @@ user's style file, so a picture's bytes depend on nothing but the data and matpl
 """
 
 import math
+import os
 from pathlib import Path
 from typing import Any
+
+# Read when matplotlib is imported; notebooks set it to a backend that only they have.
+os.environ["MPLBACKEND"] = "agg"
 
 import matplotlib as mpl
 import numpy as np
@@ -71,7 +75,7 @@ def confusion_figure(predictions: pd.DataFrame) -> Figure:
     counts = confusion_counts(predictions)
     classes = len(counts)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    size = max(5.0, 0.62 * classes)
+    size = min(max(5.0, 0.62 * classes), 30.0)  # inches
     figure = _figure(size + 1.2, size)
     axes = figure.subplots()
     # Nearly all images lie on the diagonal; the square root keeps the others' colours apart.

@@ -13,6 +13,8 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from pipeline.backend import keras
 from pipeline.stage import PipelineError
 
@@ -20,7 +22,12 @@ EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip archive can bear
 
 
 def save_model(model: keras.Model, path: Path) -> None:
-    """Write a model, with its optimiser's state, as a .keras archive."""
+    """Write a model, with its optimiser's state, as a .keras archive.
+
+    Raises:
+        PipelineError: A weight is infinite or not a number.
+    """
+    _check_finite(model, path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         dated = Path(folder) / "model.keras"
@@ -52,11 +59,21 @@ def load_model(path: Path) -> Any:
     """Return the model in a .keras archive, opened in safe mode: no code in it is run.
 
     Raises:
-        PipelineError: The file is no such archive, or one that safe mode refuses.
+        PipelineError: The file is no such archive, or one that safe mode refuses, or a weight
+            in it is infinite or not a number.
         OSError: The file cannot be opened.
     """
     path.open("rb").close()
     try:
-        return keras.models.load_model(path, safe_mode=True)
+        model = keras.models.load_model(path, safe_mode=True)
     except (ValueError, TypeError, KeyError, OSError, zipfile.BadZipFile) as error:
         raise PipelineError(f"{path}: no Keras model that can be opened: {error}") from error
+    _check_finite(model, path)
+    return model
+
+
+def _check_finite(model: keras.Model, path: Path) -> None:
+    """Refuse weights that are no numbers; a ReLU can hide them from every metric."""
+    for variable in model.weights:
+        if not np.isfinite(keras.ops.convert_to_numpy(variable)).all():
+            raise PipelineError(f"{path}: {variable.path} holds weights that are not finite")

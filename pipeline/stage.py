@@ -19,7 +19,7 @@ class PipelineError(Exception):
 
 
 class Section(BaseModel):
-    """One section of ``params.yaml``: closed, typed, without defaults of its own."""
+    """A section of ``params.yaml``, or part of one: closed, typed, without defaults of its own."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 

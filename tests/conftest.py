@@ -37,7 +37,7 @@ def synthetic_digits(
     random.shuffle(labels)
     prototypes = np.random.default_rng(42).integers(0, 256, (classes, side, side))
     noise = random.integers(0, 256, (count, side, side))
-    return (0.6 * prototypes[labels] + 0.4 * noise).astype(np.uint8), labels
+    return (0.45 * prototypes[labels] + 0.55 * noise).astype(np.uint8), labels
 
 
 def sha256(path: Path) -> str:
@@ -61,6 +61,7 @@ class MirrorHandler(BaseHTTPRequestHandler):
             return
         body = {
             "good": content,
+            "labelled": content,
             "wrong": bytes(len(content)),
             "html": b"<!DOCTYPE html><title>Moved</title>",
             "truncated": content[: len(content) // 2],
@@ -70,6 +71,8 @@ class MirrorHandler(BaseHTTPRequestHandler):
         self.send_header(
             "Content-Length", str(len(content) if kind in {"truncated", "stalled"} else len(body))
         )
+        if kind == "labelled":
+            self.send_header("Content-Encoding", "gzip")
         self.end_headers()
         self.wfile.write(body)
         if kind == "stalled":
@@ -99,7 +102,7 @@ class MirrorServer(ThreadingHTTPServer):
 def data_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the four files of a small synthetic data set."""
     folder = tmp_path_factory.mktemp("data_set")
-    for part, count, seed in (("train", 500, 1), ("test", 200, 2)):
+    for part, count, seed in (("train", 1300, 1), ("test", 200, 2)):
         images, labels = synthetic_digits(count, seed)
         write_idx(folder / NAMES[f"{part}_images"], images)
         write_idx(folder / NAMES[f"{part}_labels"], labels)

@@ -77,9 +77,7 @@ def test_command_runs_the_module_of_its_name(stage: str) -> None:
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_modules_that_a_stage_imports_are_its_python_deps(stage: str) -> None:
-    python_deps = (
-        {Path(dep) for dep in declared(stage, "deps") if dep.endswith(".py")} if stage else set()
-    )
+    python_deps = {Path(dep) for dep in declared(stage, "deps") if dep.endswith(".py")}
     assert python_deps == closure(Path(f"pipeline/stages/{stage}.py"))
 
 

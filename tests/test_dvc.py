@@ -3,12 +3,14 @@
 import json
 import os
 import shutil
+import signal
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import MirrorServer, Project, copy_project, use_small_data
+from conftest import MirrorServer, Project, copy_project, finish, use_small_data
 from ruamel.yaml import YAML
 
 ALL = ["download", "preprocess", "train", "evaluate", "plot"]
@@ -145,19 +147,19 @@ def test_changed_module_reruns_the_stages_that_import_it(
     assert reproduced.repro() == stages
 
 
-@pytest.mark.parametrize("cpus", ["0", "0,1"])
-def test_forced_run_leaves_the_lock_as_it_is_on_any_number_of_cores(
-    reproduced: Project, cpus: str
-) -> None:
+def test_forced_run_leaves_the_lock_as_it_is_on_one_core_and_on_two(reproduced: Project) -> None:
     if shutil.which("taskset") is None or len(os.sched_getaffinity(0)) < 2:
-        pytest.skip(
-            "needs taskset and two cores; it would have shown equal bytes on one and on two"
-        )
+        pytest.skip("needs taskset and two cores; would have shown equal bytes on one and on two")
+    # Batches large enough for matrix products to be split among threads.
+    reproduced.edit_params(set_value("train", "batch_size", 1000))
+    reproduced.repro()
+    reproduced.commit("Large batches")
     before = lock(reproduced)
-    output = reproduced.run("taskset", "--cpu-list", cpus, "dvc", "repro", "--force")
-    assert output.count("Running stage") == 5
-    assert lock(reproduced) == before
-    assert reproduced.run("git", "status", "--porcelain") == ""
+    for cpus in ("0", "0,1"):
+        output = reproduced.run("taskset", "--cpu-list", cpus, "dvc", "repro", "--force")
+        assert output.count("Running stage") == 5
+        assert lock(reproduced) == before
+        assert reproduced.run("git", "status", "--porcelain") == ""
 
 
 def test_two_branches_can_be_compared_without_a_remote(reproduced: Project, tmp_path: Path) -> None:
@@ -229,12 +231,68 @@ def test_diverging_training_stops_and_the_last_model_stays_in_the_cache(
     assert "up to date" in reproduced.run("dvc", "status")
 
 
-def test_required_gpu_that_is_missing_fails_at_once(reproduced: Project) -> None:
-    output = reproduced.stage("train", status=1, REQUIRE_GPU="1", CUDA_VISIBLE_DEVICES="-1")
-    assert output.splitlines()[-1].startswith(
-        "train: REQUIRE_GPU=1 is set, but tensorflow sees no GPU"
-    )
+@pytest.mark.parametrize("value", ["1", "true"])
+def test_required_gpu_that_is_missing_fails_at_once(reproduced: Project, value: str) -> None:
+    output = reproduced.stage("train", status=1, REQUIRE_GPU=value, CUDA_VISIBLE_DEVICES="-1")
+    message = output.splitlines()[-1]
+    assert message.startswith("train: REQUIRE_GPU is set, but tensorflow sees no GPU")
     assert "Traceback" not in output
+
+
+def test_unknown_backend_is_a_message(reproduced: Project) -> None:
+    output = reproduced.stage("train", status=1, KERAS_BACKEND="torch")
+    assert output == "KERAS_BACKEND is 'torch': expected tensorflow or jax\n"
+
+
+def test_settings_of_the_user_change_no_bit(reproduced: Project, tmp_path: Path) -> None:
+    """Files and variables that Keras and matplotlib read, and that no stage declares."""
+    home = tmp_path / "home_of_another"
+    (home / ".keras").mkdir(parents=True)
+    keras_json = {"floatx": "float16", "epsilon": 0.1, "backend": "torch", "max_epochs": 1}
+    (home / ".keras/keras.json").write_text(json.dumps(keras_json))
+    (home / "matplotlibrc").write_text("font.size: 30\nsavefig.facecolor: red\n")
+    output = finish(
+        reproduced.start(
+            "dvc",
+            "repro",
+            "--force",
+            HOME=str(home),
+            MATPLOTLIBRC=str(home / "matplotlibrc"),
+            MPLBACKEND="module://matplotlib_inline.backend_inline",
+            KERAS_BACKEND="",
+            KERAS_MAX_STEPS_PER_EPOCH="1",
+            TZ="Asia/Tokyo",
+            LC_ALL="C",
+            PYTHONHASHSEED="7",
+        ),
+        0,
+    )
+    assert output.count("Running stage") == 5
+    assert reproduced.run("git", "status", "--porcelain") == ""
+
+
+def test_interrupted_training_ends_without_traceback(reproduced: Project) -> None:
+    reproduced.edit_params(set_value("train", "epochs", 100_000))
+    for seconds in (1.5, 12):
+        process = reproduced.start("python", "-m", "pipeline.stages.train")
+        time.sleep(seconds)
+        process.send_signal(signal.SIGINT)
+        output = finish(process, 128 + signal.SIGINT)
+        assert "Traceback" not in output
+
+
+def test_damaged_learning_curves_are_named(reproduced: Project) -> None:
+    for content in (
+        "",
+        "epoch,loss\n1,2\n",
+        "epoch,loss,accuracy,val_loss,val_accuracy\n1,x,1,1,1\n",
+    ):
+        (reproduced.folder / "reports/learning_curves.csv").write_text(content)
+        output = reproduced.stage("plot", status=1)
+        assert output.startswith(
+            "plot: reports/learning_curves.csv: not a table of learning curves"
+        )
+        assert "Traceback" not in output
 
 
 def test_jax_runs_the_same_pipeline_reproducibly(reproduced: Project) -> None:

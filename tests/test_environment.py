@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 
+import pytest
 from conftest import ROOT
 
 from pipeline.environment import cpu_model, environment, instruction_sets
@@ -34,5 +35,16 @@ def test_environment_names_the_versions_that_are_installed() -> None:
 
 
 def test_processor_and_its_instruction_sets_are_known_here() -> None:
-    assert cpu_model()
-    assert all(isinstance(name, str) for name in instruction_sets())
+    assert cpu_model() not in {"", "unknown"}
+    assert instruction_sets()
+    assert all(isinstance(name, str) and name for name in instruction_sets())
+
+
+def test_variables_that_steer_the_libraries_are_recorded_and_no_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
+    monkeypatch.setenv("TF_CLI_CONFIG_FILE", "/another/program")
+    variables = environment("tensorflow", "CPU", {})["variables"]
+    assert variables["ONEDNN_MAX_CPU_ISA"] == "AVX2"
+    assert "TF_CLI_CONFIG_FILE" not in variables

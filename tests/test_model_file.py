@@ -74,6 +74,18 @@ def test_file_that_is_no_model_names_itself(tmp_path: Path, content: bytes) -> N
         load_model(path)
 
 
+def test_weights_that_are_no_numbers_are_neither_saved_nor_loaded(tmp_path: Path) -> None:
+    model = trained_network()
+    kernel = model.layers[0].kernel
+    kernel.assign(np.full(kernel.shape, np.nan))
+    with pytest.raises(PipelineError, match=r"model\.keras: .*hidden_1/kernel holds weights"):
+        save_model(model, tmp_path / "model.keras")
+    assert not (tmp_path / "model.keras").exists()
+    model.save(tmp_path / "model.keras")
+    with pytest.raises(PipelineError, match=r"model\.keras: .*hidden_1/kernel holds weights"):
+        load_model(tmp_path / "model.keras")
+
+
 def test_model_that_runs_code_of_its_own_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "model.keras"
     layers = [keras.Input((64,)), keras.layers.Lambda(lambda pixels: pixels + 1)]

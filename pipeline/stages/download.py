@@ -9,6 +9,8 @@ cache folder and not fetched again.
 import os
 import shutil
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -16,8 +18,10 @@ from urllib.request import url2pathname
 
 import pooch
 import requests
-from filelock import FileLock
-from pydantic import Field, PositiveFloat
+import urllib3.exceptions
+from filelock import FileLock, Timeout
+from pydantic import Field
+from tqdm import tqdm
 
 from pipeline.stage import PipelineError, Section, run_stage
 
@@ -47,7 +51,7 @@ class DownloadParams(Section):
     """Section ``download`` of ``params.yaml``."""
 
     mirrors: list[str]
-    timeout: PositiveFloat
+    timeout: Annotated[float, Field(gt=0, le=3600)]
     files: DataSet
 
 
@@ -64,7 +68,8 @@ def download(
     Raises:
         PipelineError: A file could not be had from any mirror; no part of it is left behind.
     """
-    mirrors = [*filter(None, [os.environ.get("MNIST_MIRROR")]), *params.mirrors]
+    preferred = os.environ.get("MNIST_MIRROR", "").strip()
+    mirrors = [preferred, *params.mirrors] if preferred else params.mirrors
     for file, destination in (
         (params.files.train_images, train_images),
         (params.files.train_labels, train_labels),
@@ -74,8 +79,11 @@ def download(
         fetched = fetch(file, mirrors, params.timeout, pooch.os_cache("mnist-pipeline"))
         destination.parent.mkdir(parents=True, exist_ok=True)
         partial = destination.with_name(f"{destination.name}.partial")
-        shutil.copyfile(fetched, partial)
-        partial.replace(destination)
+        try:
+            shutil.copyfile(fetched, partial)
+            partial.replace(destination)
+        finally:
+            partial.unlink(missing_ok=True)
 
 
 def fetch(file: RemoteFile, mirrors: list[str], timeout: float, cache: Path) -> Path:
@@ -90,10 +98,9 @@ def fetch(file: RemoteFile, mirrors: list[str], timeout: float, cache: Path) -> 
     Raises:
         PipelineError: Every mirror failed; the message gives each one's reason.
     """
-    cache.mkdir(parents=True, exist_ok=True)
     # Under its hash: the files of other data sets bear the same names.
     cached = cache / f"{file.sha256}.gz"
-    with FileLock(cache / "lock"):
+    with _locked(cache):
         # Nobody else is at work here, so a temporary file is what a killed run left behind.
         for remainder in cache.glob("tmp*"):
             remainder.unlink()
@@ -104,7 +111,7 @@ def fetch(file: RemoteFile, mirrors: list[str], timeout: float, cache: Path) -> 
         for mirror in mirrors:
             try:
                 _retrieve(file, mirror, timeout, cached)
-            except (OSError, ValueError) as error:
+            except (OSError, ValueError, urllib3.exceptions.HTTPError) as error:
                 failures.append(f"  {mirror}: {_reason(error, timeout)}")
                 print(f"{file.name}: not from{failures[-1][1:]}", file=sys.stderr)
             else:
@@ -115,50 +122,94 @@ def fetch(file: RemoteFile, mirrors: list[str], timeout: float, cache: Path) -> 
     )
 
 
+@contextmanager
+def _locked(cache: Path) -> Iterator[None]:
+    """Make the cache folder, and keep other processes out of it for a while."""
+    lock = FileLock(cache / "lock")
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            print(f"Waiting for another download into {cache}", flush=True)
+            lock.acquire()
+    except OSError as error:
+        raise PipelineError(
+            f"{cache}: not to be used as a cache: {error.strerror}. "
+            "Set XDG_CACHE_HOME to a folder that you may write to."
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def _retrieve(file: RemoteFile, mirror: str, timeout: float, cached: Path) -> None:
     """Fetch a file from one mirror with pooch: into a temporary file, then hash, then move."""
-    local = _local_directory(mirror)
     pooch.get_logger().setLevel("ERROR")
     pooch.retrieve(
         f"{mirror.rstrip('/')}/{file.name}",
         f"sha256:{file.sha256}",
         fname=cached.name,
         path=cached.parent,
-        downloader=(lambda _url, output, _pooch: shutil.copyfile(local / file.name, output))
-        if local
-        else pooch.HTTPDownloader(
-            progressbar=sys.stderr.isatty(),
-            timeout=timeout,
-            # Some servers call a .gz file a compressed transfer, to be unpacked on the way.
-            headers={"Accept-Encoding": "identity"},
-        ),
+        downloader=_downloader(file.name, mirror, timeout),
     )
 
 
-def _local_directory(mirror: str) -> Path | None:
-    """Return the directory that a mirror is, or None for one on the network."""
+def _downloader(name: str, mirror: str, timeout: float) -> Callable[[str, str, object], None]:
+    """Return what writes a mirror's file of that name to a path, as pooch wants it."""
     address = urlsplit(mirror)
+
+    def copy(_url: str, output: str, _pooch: object) -> None:
+        folder = url2pathname(address.path) if address.scheme == "file" else mirror
+        shutil.copyfile(Path(folder).expanduser() / name, output)
+
+    def transfer(url: str, output: str, _pooch: object) -> None:
+        with (
+            requests.get(url, stream=True, timeout=timeout) as response,
+            Path(output).open("wb") as file,
+        ):
+            response.raise_for_status()
+            # The bytes as they come: some servers call a .gz file a compressed transfer, and
+            # pooch's own downloader would unpack it.
+            with tqdm.wrapattr(
+                response.raw,
+                "read",
+                total=int(response.headers.get("Content-Length", 0)),
+                desc=name,
+                disable=not sys.stderr.isatty(),
+            ) as body:
+                shutil.copyfileobj(body, file)
+
     if address.scheme in {"http", "https"}:
-        return None
-    return Path(url2pathname(address.path) if address.scheme == "file" else mirror)
+        return transfer
+    # One letter is a drive of Windows.
+    if address.scheme == "file" or len(address.scheme) <= 1:
+        return copy
+    raise ValueError("neither a directory nor a file://, http:// or https:// address")
 
 
-def _reason(error: Exception, timeout: float) -> str:
+def _reason(error: Exception, timeout: float) -> str:  # noqa: PLR0911 (a table of cases)
     """Return in a few words why a mirror failed; the libraries' own texts fill a paragraph."""
     match error:
         case requests.HTTPError(response=requests.Response() as response):
             return f"{response.status_code} {response.reason}"
-        # In the middle of a transfer, requests reports a time-out as a lost connection.
-        case requests.Timeout() | requests.ConnectionError() if "timed out" in str(error):
+        case requests.Timeout() | urllib3.exceptions.ReadTimeoutError():
             return f"no answer for {timeout:g} s"
-        case requests.ConnectionError():
-            return "no connection, or it was cut"
-        case requests.RequestException():
+        case urllib3.exceptions.HTTPError():
             return "the transfer was cut off"
+        case requests.exceptions.SSLError():
+            return "its certificate was refused"
+        case requests.exceptions.ProxyError():
+            return "the proxy gave no connection"
+        case requests.ConnectionError():
+            return "no connection"
         case OSError(strerror=str(text)):
             return text
-        case _:
+        case ValueError() if "hash" in str(error):
             return "other bytes than expected (SHA-256 differs)"
+        case _:
+            return str(error)
 
 
 if __name__ == "__main__":

@@ -12,12 +12,14 @@ from pipeline.figures import confusion_figure, gallery_figure, learning_curves_f
 from pipeline.predictions import read_predictions
 from pipeline.stage import PipelineError, Section, run_stage
 
+CURVES = ["epoch", "loss", "accuracy", "val_loss", "val_accuracy"]
+
 
 class PlotParams(Section):
     """Section ``plot`` of ``params.yaml``."""
 
     gallery_size: Annotated[PositiveInt, Field(le=400)]
-    dpi: Annotated[int, Field(ge=50, le=600)]
+    dpi: Annotated[int, Field(ge=50, le=300)]
 
 
 def plot(
@@ -36,17 +38,30 @@ def plot(
         PipelineError: An input is damaged, or the images are not those that were predicted.
     """
     table = read_predictions(predictions)
+    curves = read_curves(learning_curves)
     pixels = load_array(test_images)
-    side = math.isqrt(pixels.shape[1])
-    if len(pixels) != len(table):
+    side = math.isqrt(pixels.size // len(table))
+    if pixels.shape != (len(table), side * side):
         raise PipelineError(
-            f"{test_images} has {len(pixels)} images, {predictions} {len(table)} rows"
+            f"{test_images}: expected {len(table)} flattened square images, as many as "
+            f"{predictions} has rows, found shape {pixels.shape}"
         )
-    curves = pd.read_csv(learning_curves)
     images = pixels.reshape(-1, side, side)
     save_figure(learning_curves_figure(curves), learning_curves_picture, params.dpi)
     save_figure(confusion_figure(table), confusion_picture, params.dpi)
     save_figure(gallery_figure(images, table, params.gallery_size), gallery_picture, params.dpi)
+
+
+def read_curves(path: Path) -> pd.DataFrame:
+    """Return learning curves, a row an epoch: its number, losses and accuracies.
+
+    Raises:
+        PipelineError: The file is not such a table of numbers.
+    """
+    try:
+        return pd.read_csv(path)[CURVES].astype(float)
+    except (ValueError, KeyError) as error:
+        raise PipelineError(f"{path}: not a table of learning curves: {error}") from error
 
 
 if __name__ == "__main__":

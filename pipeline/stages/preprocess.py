@@ -57,6 +57,8 @@ def preprocess(
         np.save(train_labels, labels[~held_out].astype(np.int32))
         np.save(validation_labels, labels[held_out].astype(np.int32))
         pixels = images.shape[1:]
+        kept, held = len(labels) - params.validation_size, params.validation_size
+        print(f"{kept} training and {held} validation images of {pixels[0]} x {pixels[1]} pixels")
     with _open_pair(raw_test_images, raw_test_labels) as (images, labels_file):
         if images.shape[1:] != pixels:
             raise PipelineError(
@@ -66,6 +68,7 @@ def preprocess(
         labels = read_labels(labels_file, params.classes)
         write_images(images, {test_images: np.ones(len(labels), bool)})
         np.save(test_labels, labels.astype(np.int32))
+        print(f"{len(labels)} test images")
 
 
 @contextmanager
@@ -126,7 +129,7 @@ def stratified_choice(
         worst = one_sided[0]
         raise PipelineError(
             f"preprocess.validation_size: class {worst} has {available[worst]} of the "
-            f"{len(labels)} training images, too few for both sides when {size} are held out"
+            f"{len(labels)} training images; with {size} held out, one side would have none of them"
         )
     random = np.random.default_rng(seed)
     mask = np.zeros(len(labels), bool)

@@ -27,12 +27,12 @@ from pipeline.stage import PipelineError, Section, run_stage
 class TrainParams(Section):
     """Section ``train`` of ``params.yaml``."""
 
-    hidden_units: list[PositiveInt]
+    hidden_units: list[Annotated[int, Field(gt=0, le=65536)]]
     learning_rate: PositiveFloat
     batch_size: PositiveInt
     epochs: PositiveInt
     seed: Annotated[NonNegativeInt, Field(lt=2**32)]
-    threads: PositiveInt
+    threads: Annotated[int, Field(ge=1, le=1024)]
 
 
 def train(
@@ -82,7 +82,8 @@ def train(
     learning_curves.parent.mkdir(parents=True, exist_ok=True)
     curves.to_csv(learning_curves, index=False, lineterminator="\n")
     facts = environment(keras.config.backend(), device.name, device.settings)
-    environment_file.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+    environment_file.parent.mkdir(parents=True, exist_ok=True)
+    environment_file.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8", newline="\n")
 
 
 def show_progress(epochs: Iterable[Epoch], total: int) -> Iterable[Epoch]:

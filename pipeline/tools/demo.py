@@ -24,10 +24,24 @@ from pipeline.idx import write_idx
 
 PROJECT = Path(__file__).parents[2]
 TEST_SIZE = 397
+# All that suits this data set, whatever the project's own parameters have been changed to.
 PARAMETERS = {
-    "preprocess": {"validation_size": 200},
-    "train": {"batch_size": 50, "epochs": 40},
+    "preprocess": {"classes": 10, "validation_size": 200, "seed": 0},
+    "train": {
+        "hidden_units": [128, 64, 16],
+        "learning_rate": 0.001,
+        "batch_size": 50,
+        "epochs": 40,
+        "seed": 0,
+    },
 }
+# The folder lies in a Git repository that is not to know of it.
+DVC_CONFIG = """\
+[core]
+    analytics = false
+    check_update = false
+    no_scm = true
+"""
 
 
 def demo(folder: Path = PROJECT / "demo") -> None:
@@ -61,11 +75,9 @@ def copy_project(folder: Path) -> None:
     for name in ("pipeline", ".dvc/plots"):
         shutil.rmtree(folder / name, ignore_errors=True)
         shutil.copytree(PROJECT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("dvc.yaml", "params.yaml", ".dvc/config"):
+    for name in ("dvc.yaml", "params.yaml"):
         shutil.copyfile(PROJECT / name, folder / name)
-    # The folder lies in a Git repository that is not to know of it.
-    with (folder / ".dvc/config").open("a", encoding="utf-8", newline="\n") as config:
-        config.write("    no_scm = true\n")
+    (folder / ".dvc/config").write_text(DVC_CONFIG, encoding="utf-8", newline="\n")
 
 
 def digits() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

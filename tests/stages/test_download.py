@@ -1,4 +1,5 @@
 import os
+import re
 import signal
 import socket
 import time
@@ -6,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import NAMES, MirrorServer, Project
+from conftest import NAMES, MirrorServer, Project, finish
+from filelock import FileLock
 
 RAW = Path("data/raw")
 
@@ -72,6 +74,65 @@ def test_next_mirror_serves_after_one_that_is_down(
     use_mirrors(project, f"http://127.0.0.1:{closed_port()}", server.address())
     assert "no connection" in project.stage("download")
     assert raw_files(project) == files(data_set)
+
+
+def test_server_that_calls_the_file_a_compressed_transfer_serves_it_as_it_is(
+    project: Project, data_set: Path, server: MirrorServer
+) -> None:
+    use_mirrors(project, server.address("labelled"))
+    assert "not from" not in project.stage("download")
+    assert raw_files(project) == files(data_set)
+
+
+@pytest.mark.parametrize(
+    ("mirror", "reason"),
+    [
+        ("ftp://127.0.0.1/mnist", "neither a directory nor a file://, http:// or https:// address"),
+        ("http://[::1", "Invalid IPv6 URL"),
+        ("http://", "No host supplied"),
+        ("file:///nowhere", "No such file or directory"),
+        ("~/nowhere", "No such file or directory"),
+        ("https://127.0.0.1:PORT/good", "its certificate was refused|no connection"),
+    ],
+)
+def test_mirror_that_is_no_mirror_is_called_so(
+    project: Project, server: MirrorServer, mirror: str, reason: str
+) -> None:
+    use_mirrors(project, mirror.replace("PORT", str(server.server_address[1])))
+    output = project.stage("download", status=1)
+    assert re.search(f"not from .*: .*({reason})", output)
+    assert "Traceback" not in output
+
+
+def test_blank_variable_names_no_mirror(project: Project) -> None:
+    assert "not from" not in project.stage("download", MNIST_MIRROR=" ")
+
+
+def test_cache_that_cannot_be_used_is_named_with_what_to_do(project: Project) -> None:
+    (project.home / "file").write_text("not a folder")
+    output = project.stage("download", status=1, XDG_CACHE_HOME=str(project.home / "file"))
+    assert "not to be used as a cache" in output
+    assert "Set XDG_CACHE_HOME" in output
+    assert "Traceback" not in output
+
+
+def test_second_download_waits_for_the_first(project: Project, data_set: Path) -> None:
+    project.stage("download")
+    cache = next(path.parent for path in project.home.rglob("*.gz"))
+    with FileLock(cache / "lock"):
+        process = project.start("python", "-m", "pipeline.stages.download")
+        assert process.stdout
+        assert "Waiting for another download" in process.stdout.readline()
+    assert finish(process, 0).count("already on this machine") == 4
+    assert raw_files(project) == files(data_set)
+
+
+def test_file_that_cannot_be_put_in_its_place_leaves_no_part_of_it(project: Project) -> None:
+    # A folder stands where the file is to go.
+    (project.folder / RAW / NAMES["train_images"]).mkdir(parents=True)
+    output = project.stage("download", status=1)
+    assert "Traceback" not in output
+    assert not list((project.folder / RAW).glob("*.partial"))
 
 
 def test_all_mirrors_bad_says_why_and_what_to_do(project: Project, server: MirrorServer) -> None:

@@ -65,5 +65,5 @@ def test_interval_equals_published_examples(
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 def test_metric_that_is_not_finite_is_refused(value: float) -> None:
-    with pytest.raises(PipelineError, match="not a finite number"):
-        metrics_text({"by_class": {"0": {"recall": value}}})
+    with pytest.raises(PipelineError, match=r"metric by_class\.0\.recall is not a finite number"):
+        metrics_text({"accuracy": 0.5, "by_class": {"0": {"recall": value}}})

@@ -186,7 +186,7 @@ def peak_memory(folder: Path, count: int) -> float:
         text=True,
         check=True,
     )
-    return float(result.stdout)
+    return float(result.stdout.split()[-1])
 
 
 def test_peak_memory_does_not_grow_with_the_number_of_images(tmp_path: Path) -> None:

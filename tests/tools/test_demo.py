@@ -1,8 +1,7 @@
 import json
-import shutil
 
 import numpy as np
-from conftest import ROOT, Project
+from conftest import Project, finish
 
 from pipeline.tools.demo import digits
 
@@ -17,13 +16,14 @@ def test_digits_have_the_form_of_mnist() -> None:
 
 
 def test_demo_runs_all_stages_without_network_and_touches_nothing_else(project: Project) -> None:
-    # What a user has: the whole project, with results of its own.
-    shutil.copyfile(ROOT / "README.md", project.folder / "README.md")
+    # A project that somebody has made his own: another data set, another network, a remote.
+    project.edit_params(lambda params: params["preprocess"].update(classes=26))
+    project.edit_params(lambda params: params["train"].update(hidden_units=[5], learning_rate=1e9))
+    project.run("dvc", "remote", "add", "--default", "storage", str(project.home / "remote"))
     project.commit("Project")
-    # No address but the one that demo makes itself could be reached through this.
-    output = project.run(
-        "python", "-m", "pipeline.tools.demo", MNIST_MIRROR="/nowhere", http_proxy=""
-    )
+    # Whatever asked for an address would be sent to a port that nobody listens on.
+    nowhere = dict.fromkeys(("MNIST_MIRROR", "http_proxy", "https_proxy"), "http://127.0.0.1:9")
+    output = finish(project.start("python", "-m", "pipeline.tools.demo", **nowhere), 0)
     assert output.count("Running stage") == 5
     assert project.run("git", "status", "--porcelain") == ""
     assert not (project.folder / "dvc.lock").exists()
