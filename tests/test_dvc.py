@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import time
@@ -269,6 +270,33 @@ def test_settings_of_the_user_change_no_bit(reproduced: Project, tmp_path: Path)
     )
     assert output.count("Running stage") == 5
     assert reproduced.run("git", "status", "--porcelain") == ""
+
+
+# Runs a command on a terminal of 80 columns and copies what it shows to standard output.
+TERMINAL = """
+import fcntl, os, pty, struct, sys, termios
+process, terminal = pty.fork()
+if process == 0:
+    fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    os.execvp(sys.executable, [sys.executable, *sys.argv[1:]])
+try:
+    while shown := os.read(terminal, 4096):
+        os.write(1, shown)
+except OSError:  # Linux's way to say that the other side is closed
+    pass
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]))
+"""
+
+
+def test_progress_is_a_bar_on_a_terminal_and_lines_elsewhere(reproduced: Project) -> None:
+    lines = reproduced.stage("train").splitlines()
+    assert lines[0] == "Training on CPU with tensorflow"
+    assert [line.split(":")[0] for line in lines[1:]] == [f"Epoch {n} of 3" for n in (1, 2, 3)]
+    shown = reproduced.run("python", "-c", TERMINAL, "-m", "pipeline.stages.train")
+    bars = [line for line in re.split(r"[\r\n]+", shown) if "/3 " in line]
+    assert re.search(r"3/3 .*loss \d.*, accuracy \d.*, val_accuracy \d\.\d{4}", bars[-1])
+    assert max(map(len, bars)) <= 80
+    assert "Epoch" not in shown
 
 
 def test_interrupted_training_ends_without_traceback(reproduced: Project) -> None:

@@ -165,13 +165,14 @@ def _downloader(name: str, mirror: str, timeout: float) -> Callable[[str, str, o
         shutil.copyfile(Path(folder).expanduser() / name, output)
 
     def transfer(url: str, output: str, _pooch: object) -> None:
+        headers = {"Accept-Encoding": "identity"}
         with (
-            requests.get(url, stream=True, timeout=timeout) as response,
+            requests.get(url, headers=headers, stream=True, timeout=timeout) as response,
             Path(output).open("wb") as file,
         ):
             response.raise_for_status()
-            # The bytes as they come: some servers call a .gz file a compressed transfer, and
-            # pooch's own downloader would unpack it.
+            # The bytes as they come: some servers call a .gz file a compressed transfer though
+            # none was asked for, and pooch's own downloader would unpack it.
             with tqdm.wrapattr(
                 response.raw,
                 "read",

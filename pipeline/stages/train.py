@@ -89,11 +89,13 @@ def train(
 def show_progress(epochs: Iterable[Epoch], total: int) -> Iterable[Epoch]:
     """Yield the epochs, showing a bar on a terminal and a line now and then elsewhere."""
     on_terminal = sys.stderr.isatty()
-    with tqdm(total=total, unit=" epochs", disable=not on_terminal, dynamic_ncols=True) as bar:
+    # Fits into 80 columns, which tqdm's own form with all of this does not.
+    bar_format = "{n_fmt}/{total_fmt} {bar:8} {remaining} left{postfix}"
+    with tqdm(total=total, disable=not on_terminal, bar_format=bar_format) as bar:
         for epoch in epochs:
             figures = (
                 f"loss {epoch.loss:.4f}, accuracy {epoch.accuracy:.4f}, "
-                f"val_loss {epoch.val_loss:.4f}, val_accuracy {epoch.val_accuracy:.4f}"
+                f"val_accuracy {epoch.val_accuracy:.4f}"
             )
             bar.set_postfix_str(figures, refresh=False)
             bar.update()
