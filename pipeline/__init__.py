@@ -9,7 +9,9 @@ Upstairs are the verbs, each a command (``python -m pipeline.stages.train``):
 On the ground floor are the nouns that serve them, one thing each:
 
 - ``stage``: what turns a function into a stage: typed parameters, a command line, clear errors
+- ``mirrors``: a verified file from the first place that has it
 - ``idx``: the file format that MNIST comes in
+- ``split``: the choice of a validation set
 - ``examples``: images with their labels, as arrays
 - ``backend``: TensorFlow or JAX, chosen and pinned
 - ``network``: the layers, the loss and the optimiser

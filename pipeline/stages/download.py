@@ -8,27 +8,13 @@ cache folder and not fetched again.
 
 import os
 import shutil
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
-import pooch
-import requests
-import urllib3.exceptions
-from filelock import FileLock, Timeout
 from pydantic import Field
-from tqdm import tqdm
 
-from pipeline.stage import PipelineError, Section, run_stage
-
-ADVICE = (
-    "Check the network, or set MNIST_MIRROR to a directory or address that holds the files, "
-    "or run `make demo`, which needs no download."
-)
+from pipeline.mirrors import fetch
+from pipeline.stage import Section, run_stage
 
 
 class RemoteFile(Section):
@@ -76,7 +62,7 @@ def download(
         (params.files.test_images, test_images),
         (params.files.test_labels, test_labels),
     ):
-        fetched = fetch(file, mirrors, params.timeout, pooch.os_cache("mnist-pipeline"))
+        fetched = fetch(file.name, file.sha256, mirrors, params.timeout)
         destination.parent.mkdir(parents=True, exist_ok=True)
         partial = destination.with_name(f"{destination.name}.partial")
         try:
@@ -84,133 +70,6 @@ def download(
             partial.replace(destination)
         finally:
             partial.unlink(missing_ok=True)
-
-
-def fetch(file: RemoteFile, mirrors: list[str], timeout: float, cache: Path) -> Path:
-    """Return a file in the cache, verified, after fetching it from the first mirror that has it.
-
-    Args:
-        file: What to fetch.
-        mirrors: Directories and addresses that may hold it, in the order to try them.
-        timeout: Seconds without an answer or a byte after which the next mirror is tried.
-        cache: The folder that keeps files from one run to the next.
-
-    Raises:
-        PipelineError: Every mirror failed; the message gives each one's reason.
-    """
-    # Under its hash: the files of other data sets bear the same names.
-    cached = cache / f"{file.sha256}.gz"
-    with _locked(cache):
-        # Nobody else is at work here, so a temporary file is what a killed run left behind.
-        for remainder in cache.glob("tmp*"):
-            remainder.unlink()
-        if cached.exists() and pooch.file_hash(str(cached)) == file.sha256:
-            print(f"{file.name}: already on this machine, verified")
-            return cached
-        failures = []
-        for mirror in mirrors:
-            try:
-                _retrieve(file, mirror, timeout, cached)
-            except (OSError, ValueError, urllib3.exceptions.HTTPError) as error:
-                failures.append(f"  {mirror}: {_reason(error, timeout)}")
-                print(f"{file.name}: not from{failures[-1][1:]}", file=sys.stderr)
-            else:
-                print(f"{file.name}: from {mirror}, verified")
-                return cached
-    raise PipelineError(
-        "\n".join([f"{file.name} could not be had from any mirror:", *failures, ADVICE])
-    )
-
-
-@contextmanager
-def _locked(cache: Path) -> Iterator[None]:
-    """Make the cache folder, and keep other processes out of it for a while."""
-    lock = FileLock(cache / "lock")
-    try:
-        cache.mkdir(parents=True, exist_ok=True)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            print(f"Waiting for another download into {cache}", flush=True)
-            lock.acquire()
-    except OSError as error:
-        raise PipelineError(
-            f"{cache}: not to be used as a cache: {error.strerror}. "
-            "Set XDG_CACHE_HOME to a folder that you may write to."
-        ) from error
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def _retrieve(file: RemoteFile, mirror: str, timeout: float, cached: Path) -> None:
-    """Fetch a file from one mirror with pooch: into a temporary file, then hash, then move."""
-    pooch.get_logger().setLevel("ERROR")
-    pooch.retrieve(
-        f"{mirror.rstrip('/')}/{file.name}",
-        f"sha256:{file.sha256}",
-        fname=cached.name,
-        path=cached.parent,
-        downloader=_downloader(file.name, mirror, timeout),
-    )
-
-
-def _downloader(name: str, mirror: str, timeout: float) -> Callable[[str, str, object], None]:
-    """Return what writes a mirror's file of that name to a path, as pooch wants it."""
-    address = urlsplit(mirror)
-
-    def copy(_url: str, output: str, _pooch: object) -> None:
-        folder = url2pathname(address.path) if address.scheme == "file" else mirror
-        shutil.copyfile(Path(folder).expanduser() / name, output)
-
-    def transfer(url: str, output: str, _pooch: object) -> None:
-        headers = {"Accept-Encoding": "identity"}
-        with (
-            requests.get(url, headers=headers, stream=True, timeout=timeout) as response,
-            Path(output).open("wb") as file,
-        ):
-            response.raise_for_status()
-            # The bytes as they come: some servers call a .gz file a compressed transfer though
-            # none was asked for, and pooch's own downloader would unpack it.
-            with tqdm.wrapattr(
-                response.raw,
-                "read",
-                total=int(response.headers.get("Content-Length", 0)),
-                desc=name,
-                disable=not sys.stderr.isatty(),
-            ) as body:
-                shutil.copyfileobj(body, file)
-
-    if address.scheme in {"http", "https"}:
-        return transfer
-    # One letter is a drive of Windows.
-    if address.scheme == "file" or len(address.scheme) <= 1:
-        return copy
-    raise ValueError("neither a directory nor a file://, http:// or https:// address")
-
-
-def _reason(error: Exception, timeout: float) -> str:  # noqa: PLR0911 (a table of cases)
-    """Return in a few words why a mirror failed; the libraries' own texts fill a paragraph."""
-    match error:
-        case requests.HTTPError(response=requests.Response() as response):
-            return f"{response.status_code} {response.reason}"
-        case requests.Timeout() | urllib3.exceptions.ReadTimeoutError():
-            return f"no answer for {timeout:g} s"
-        case urllib3.exceptions.HTTPError():
-            return "the transfer was cut off"
-        case requests.exceptions.SSLError():
-            return "its certificate was refused"
-        case requests.exceptions.ProxyError():
-            return "the proxy gave no connection"
-        case requests.ConnectionError():
-            return "no connection"
-        case OSError(strerror=str(text)):
-            return text
-        case ValueError() if "hash" in str(error):
-            return "other bytes than expected (SHA-256 differs)"
-        case _:
-            return str(error)
 
 
 if __name__ == "__main__":
