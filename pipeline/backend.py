@@ -7,6 +7,7 @@ is made first. TensorFlow is the default; ``KERAS_BACKEND=jax`` chooses JAX.
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,8 +16,9 @@ from typing import Any, NamedTuple
 from pipeline.stage import PipelineError
 
 # TensorFlow's C++ side notes half a dozen harmless things at every start, past all its settings.
-# Whoever sets this variable, to look for a GPU's driver for instance, sees them.
-NATIVE_LOG_WANTED = "TF_CPP_MIN_LOG_LEVEL" in os.environ
+# Whoever sets one of these, to look for a GPU's driver for instance, sees them, and what a wrong
+# flag makes the libraries die of.
+NATIVE_LOG_WANTED = bool({"TF_CPP_MIN_LOG_LEVEL", "TF_XLA_FLAGS", "XLA_FLAGS"} & set(os.environ))
 
 # Read once, when the libraries are imported. No file in the user's home and no limit of Keras's
 # own is to decide a result; XLA's flag has no effect on a CPU.
@@ -25,16 +27,16 @@ os.environ["KERAS_HOME"] = os.devnull
 os.environ["MPLBACKEND"] = "agg"  # Keras imports matplotlib, and notebooks name a backend of theirs
 for limit in ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH"):
     os.environ.pop(limit, None)
-os.environ["XLA_FLAGS"] = (
-    f"--xla_gpu_deterministic_ops=true {os.environ.get('XLA_FLAGS', '')}".strip()
-)
+if "xla_gpu_deterministic_ops" not in os.environ.get("XLA_FLAGS", ""):
+    flags = f"--xla_gpu_deterministic_ops=true {os.environ.get('XLA_FLAGS', '')}"
+    os.environ["XLA_FLAGS"] = flags.strip()
 if os.environ["KERAS_BACKEND"] not in {"tensorflow", "jax"}:
     sys.exit(f"KERAS_BACKEND is {os.environ['KERAS_BACKEND']!r}: expected tensorflow or jax")
 
 
 @contextmanager
 def _native_log_hidden() -> Iterator[None]:
-    """Send what is written straight to file descriptor 2 nowhere; Python still raises errors."""
+    """Send what is written straight to file descriptor 2 nowhere; exceptions pass as ever."""
     if NATIVE_LOG_WANTED:
         yield
         return
@@ -48,11 +50,21 @@ def _native_log_hidden() -> Iterator[None]:
         os.close(kept)
 
 
-try:
-    with _native_log_hidden():
-        import keras
-except KeyboardInterrupt:  # these seconds are before anybody else can handle it
-    sys.exit(128 + signal.SIGINT)
+@contextmanager
+def _interruption_ends_process() -> Iterator[None]:
+    """Leave Ctrl-C to the system: raised as an exception, a callback of JAX's may swallow it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handler = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+
+
+with _interruption_ends_process(), _native_log_hidden():
+    import keras
 
 __all__ = ["Device", "keras", "pin"]
 
@@ -117,7 +129,10 @@ def _pin_jax(threads: int) -> Device:
 
     # XLA's client for the CPU takes the size of its thread pool from here.
     os.environ["NPROC"] = str(threads)
-    device = jax.devices()[0]
+    try:
+        device = jax.devices()[0]
+    except (RuntimeError, AssertionError) as error:
+        raise PipelineError(f"JAX finds no device (JAX_PLATFORMS?): {error}") from error
     settings = {"threads": threads, "xla": True}
     if device.platform == "cpu":
         return Device("CPU", "CPU", settings)

@@ -42,8 +42,13 @@ def environment(backend: str, device: str, determinism: dict[str, Any]) -> dict[
         "device": device,
         "cpu": {"model": cpu_model(), "instruction_sets": instruction_sets()},
         "determinism": determinism,
-        "variables": {name: os.environ[name] for name in VARIABLES if name in os.environ},
+        "variables": {name: flags(os.environ[name]) for name in VARIABLES if name in os.environ},
     }
+
+
+def flags(value: str) -> str:
+    """Return a variable's value without the flags that name a path, such as where to dump to."""
+    return " ".join(flag for flag in value.split() if "/" not in flag and "\\" not in flag)
 
 
 def cpu_model() -> str:
@@ -67,4 +72,5 @@ def cpu_model() -> str:
 def instruction_sets() -> list[str]:
     """Return the vector instruction sets that NumPy finds on this processor."""
     extensions = np.show_config(mode="dicts")["SIMD Extensions"]
-    return [*extensions["baseline"], *extensions["found"]]
+    # NumPy leaves out what is empty.
+    return [*extensions.get("baseline", []), *extensions.get("found", [])]

@@ -30,7 +30,7 @@ def load_examples(images: Path, labels: Path) -> Examples:
         PipelineError: A file is damaged, or the two do not belong together.
         OSError: A file cannot be opened.
     """
-    examples = Examples(load_array(images), load_array(labels))
+    examples = Examples(load_array(images, np.float32), load_array(labels, np.int32))
     if examples.images.ndim != 2 or examples.labels.shape != examples.images.shape[:1]:  # noqa: PLR2004
         raise PipelineError(
             f"{images}: expected shape (n, pixels) with labels (n,) in {labels}, "
@@ -39,15 +39,17 @@ def load_examples(images: Path, labels: Path) -> Examples:
     return examples
 
 
-def load_array(path: Path) -> NDArray[Any]:
+def load_array(path: Path, dtype: type[np.generic]) -> NDArray[Any]:
     """Return the array in an .npy file.
 
     Raises:
-        PipelineError: The file is damaged.
+        PipelineError: The file is damaged, or its elements are of another type.
         OSError: The file cannot be opened.
     """
     try:
         array: NDArray[Any] = np.load(path, allow_pickle=False)
     except (ValueError, EOFError, SyntaxError, TokenError, BadZipFile, MemoryError) as error:
         raise PipelineError(f"{path}: damaged .npy file: {error}") from error
+    if array.dtype != dtype:
+        raise PipelineError(f"{path}: expected elements of {np.dtype(dtype)}, found {array.dtype}")
     return array

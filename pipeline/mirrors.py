@@ -8,6 +8,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
@@ -52,7 +53,7 @@ def fetch(name: str, sha256: str, mirrors: Sequence[str], timeout: float) -> Pat
         for mirror in mirrors:
             try:
                 _retrieve(name, sha256, mirror, timeout, cached)
-            except (OSError, ValueError, urllib3.exceptions.HTTPError) as error:
+            except (OSError, ValueError, RuntimeError, urllib3.exceptions.HTTPError) as error:
                 failures.append(f"  {mirror}: {_reason(error, timeout)}")
                 print(f"{name}: not from{failures[-1][1:]}", file=sys.stderr)
             else:
@@ -109,13 +110,15 @@ def _downloader(name: str, mirror: str, timeout: float) -> Callable[[str, str, o
             requests.get(url, headers=headers, stream=True, timeout=timeout) as response,
             Path(output).open("wb") as file,
         ):
-            response.raise_for_status()
+            if response.status_code != HTTPStatus.OK:
+                raise requests.HTTPError(response=response)
+            size = response.headers.get("Content-Length", "")
             # The bytes as they come: some servers call a .gz file a compressed transfer though
             # none was asked for, and pooch's own downloader would unpack it.
             with tqdm.wrapattr(
                 response.raw,
                 "read",
-                total=int(response.headers.get("Content-Length", 0)),
+                total=int(size) if size.isdecimal() else None,
                 desc=name,
                 disable=not sys.stderr.isatty(),
             ) as body:
@@ -133,11 +136,13 @@ def _reason(error: Exception, timeout: float) -> str:  # noqa: PLR0911 (a table 
     """Return in a few words why a mirror failed; the libraries' own texts fill a paragraph."""
     match error:
         case requests.HTTPError(response=requests.Response() as response):
-            return f"{response.status_code} {response.reason}"
+            return f"{response.status_code} {response.reason}".strip()
         case requests.Timeout() | urllib3.exceptions.ReadTimeoutError():
             return f"no answer for {timeout:g} s"
-        case urllib3.exceptions.HTTPError():
+        case urllib3.exceptions.ProtocolError():
             return "the transfer was cut off"
+        case urllib3.exceptions.HTTPError():
+            return "no valid HTTP answer"
         case requests.exceptions.SSLError():
             return "its certificate was refused"
         case requests.exceptions.ProxyError():

@@ -5,7 +5,6 @@ would take each save for a new model. Here both are replaced. The archive stays 
 ``keras.models.load_model`` opens in safe mode.
 """
 
-import itertools
 import json
 import re
 import tempfile
@@ -19,6 +18,10 @@ from pipeline.backend import keras
 from pipeline.stage import PipelineError
 
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip archive can bear
+
+
+# What Keras and zipfile raise for files that are damaged, encrypted or too new.
+UNREADABLE = (ValueError, TypeError, KeyError, RuntimeError, EOFError, OSError, zipfile.BadZipFile)
 
 
 def save_model(model: keras.Model, path: Path) -> None:
@@ -46,10 +49,9 @@ def _without_traces(name: str, content: bytes) -> bytes:
         return json.dumps(json.loads(content) | {"date_saved": "1980-01-01@00:00:00"}).encode()
     if name == "config.json":
         numbers: dict[bytes, int] = {}
-        count = itertools.count()
         return re.sub(
             rb'(?<="shared_object_id": )\d+',
-            lambda match: str(numbers.setdefault(match[0], next(count))).encode(),
+            lambda match: str(numbers.setdefault(match[0], len(numbers))).encode(),
             content,
         )
     return content
@@ -66,8 +68,10 @@ def load_model(path: Path) -> Any:
     path.open("rb").close()
     try:
         model = keras.models.load_model(path, safe_mode=True)
-    except (ValueError, TypeError, KeyError, OSError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         raise PipelineError(f"{path}: no Keras model that can be opened: {error}") from error
+    if not model.compiled:
+        raise PipelineError(f"{path}: a Keras model without a loss to evaluate it by")
     _check_finite(model, path)
     return model
 

@@ -62,6 +62,7 @@ class MirrorHandler(BaseHTTPRequestHandler):
         body = {
             "good": content,
             "labelled": content,
+            "repeated": content,
             "wrong": bytes(len(content)),
             "html": b"<!DOCTYPE html><title>Moved</title>",
             "truncated": content[: len(content) // 2],
@@ -73,6 +74,8 @@ class MirrorHandler(BaseHTTPRequestHandler):
         )
         if kind == "labelled":
             self.send_header("Content-Encoding", "gzip")
+        if kind == "repeated":
+            self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
         if kind == "stalled":

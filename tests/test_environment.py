@@ -45,6 +45,8 @@ def test_variables_that_steer_the_libraries_are_recorded_and_no_others(
 ) -> None:
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
     monkeypatch.setenv("TF_CLI_CONFIG_FILE", "/another/program")
+    monkeypatch.setenv("XLA_FLAGS", "--xla_one=1 --xla_dump_to=/a/folder --xla_two=2")
     variables = environment("tensorflow", "CPU", {})["variables"]
     assert variables["ONEDNN_MAX_CPU_ISA"] == "AVX2"
+    assert variables["XLA_FLAGS"] == "--xla_one=1 --xla_two=2"
     assert "TF_CLI_CONFIG_FILE" not in variables

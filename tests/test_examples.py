@@ -8,8 +8,8 @@ from pipeline.stage import PipelineError
 
 
 def save(folder: Path, images: object, labels: object) -> tuple[Path, Path]:
-    np.save(folder / "images.npy", np.asarray(images))
-    np.save(folder / "labels.npy", np.asarray(labels))
+    np.save(folder / "images.npy", np.asarray(images, np.float32))
+    np.save(folder / "labels.npy", np.asarray(labels, np.int32))
     return folder / "images.npy", folder / "labels.npy"
 
 
@@ -41,3 +41,10 @@ def test_pickled_objects_are_never_loaded(tmp_path: Path) -> None:
     np.save(tmp_path / "images.npy", np.array([print], object), allow_pickle=True)
     with pytest.raises(PipelineError, match=r"images\.npy: damaged .* allow_pickle=False"):
         load_examples(tmp_path / "images.npy", tmp_path / "images.npy")
+
+
+def test_elements_of_another_type_are_refused(tmp_path: Path) -> None:
+    images, labels = save(tmp_path, np.ones((3, 4)), np.arange(3))
+    np.save(images, np.full((3, 4), "x"))
+    with pytest.raises(PipelineError, match=r"images\.npy: expected elements of float32"):
+        load_examples(images, labels)

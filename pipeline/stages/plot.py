@@ -4,6 +4,7 @@ import math
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import pandas as pd
 from pydantic import Field, PositiveInt
 
@@ -39,7 +40,7 @@ def plot(
     """
     table = read_predictions(predictions)
     curves = read_curves(learning_curves)
-    pixels = load_array(test_images)
+    pixels = load_array(test_images, np.float32)
     side = math.isqrt(pixels.size // len(table))
     if pixels.shape != (len(table), side * side):
         raise PipelineError(
@@ -56,12 +57,21 @@ def read_curves(path: Path) -> pd.DataFrame:
     """Return learning curves, a row an epoch: its number, losses and accuracies.
 
     Raises:
-        PipelineError: The file is not such a table of numbers.
+        PipelineError: The file is not such a table of finite numbers.
     """
     try:
-        return pd.read_csv(path)[CURVES].astype(float)
-    except (ValueError, KeyError) as error:
+        curves = pd.read_csv(path).astype(float)
+    except ValueError as error:
         raise PipelineError(f"{path}: not a table of learning curves: {error}") from error
+    # With more fields in a row than columns, pandas takes the first field for an index.
+    in_order = curves.index.equals(pd.RangeIndex(len(curves)))
+    complete = list(curves.columns) == CURVES and len(curves) and np.isfinite(curves).all(axis=None)
+    if not (in_order and complete and (curves["epoch"] == curves.index + 1).all()):
+        raise PipelineError(
+            f"{path}: not a table of learning curves: expected columns {CURVES}, a row for each "
+            "epoch from 1 on, and finite numbers"
+        )
+    return curves
 
 
 if __name__ == "__main__":

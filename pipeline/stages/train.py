@@ -54,6 +54,7 @@ def train(
     """
     device = pin(params.threads)
     print(f"Training on {device.name} with {keras.config.backend()}", flush=True)
+    facts = environment(keras.config.backend(), device.name, device.settings)
     training = load_examples(train_images, train_labels)
     validation = load_examples(validation_images, validation_labels)
     if params.batch_size > len(training.labels):
@@ -81,7 +82,6 @@ def train(
     save_model(model, model_file)
     learning_curves.parent.mkdir(parents=True, exist_ok=True)
     curves.to_csv(learning_curves, index=False, lineterminator="\n")
-    facts = environment(keras.config.backend(), device.name, device.settings)
     environment_file.parent.mkdir(parents=True, exist_ok=True)
     environment_file.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8", newline="\n")
 

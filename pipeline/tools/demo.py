@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -33,7 +34,10 @@ PARAMETERS = {
         "batch_size": 50,
         "epochs": 40,
         "seed": 0,
+        "threads": 2,
     },
+    "evaluate": {"batch_size": 100, "threads": 2},
+    "plot": {"gallery_size": 24, "dpi": 150},
 }
 # The folder lies in a Git repository that is not to know of it.
 DVC_CONFIG = """\
@@ -75,8 +79,7 @@ def copy_project(folder: Path) -> None:
     for name in ("pipeline", ".dvc/plots"):
         shutil.rmtree(folder / name, ignore_errors=True)
         shutil.copytree(PROJECT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("dvc.yaml", "params.yaml"):
-        shutil.copyfile(PROJECT / name, folder / name)
+    shutil.copyfile(PROJECT / "dvc.yaml", folder / "dvc.yaml")
     (folder / ".dvc/config").write_text(DVC_CONFIG, encoding="utf-8", newline="\n")
 
 
@@ -88,19 +91,17 @@ def digits() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
 
 
 def use_data_set(folder: Path, files: dict[str, NDArray[np.uint8]]) -> None:
-    """Write a data set into ``folder``/mirror and set the parameters there to use it."""
+    """Write a data set into ``folder``/mirror, and the parameters there that use it."""
     mirror = folder / "mirror"
     mirror.mkdir(exist_ok=True)
-    yaml = YAML()
-    params = yaml.load(folder / "params.yaml")
-    params["download"]["mirrors"] = ["mirror"]
+    described = {}
     for role, content in files.items():
-        file = params["download"]["files"][role]
-        write_idx(mirror / file["name"], content)
-        file["sha256"] = hashlib.sha256((mirror / file["name"]).read_bytes()).hexdigest()
-    for section, values in PARAMETERS.items():
-        params[section].update(values)
-    yaml.dump(params, folder / "params.yaml")
+        path = mirror / f"{role}.gz"
+        write_idx(path, content)
+        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        described[role] = {"name": path.name, "sha256": sha256}
+    download = {"mirrors": ["mirror"], "timeout": 30.0, "files": described}
+    YAML().dump({"download": download, **PARAMETERS}, folder / "params.yaml")
 
 
 def main() -> None:
@@ -112,6 +113,8 @@ def main() -> None:
     ).parse_args()
     try:
         demo()
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
     except subprocess.CalledProcessError as error:
         sys.exit(
             f"demo: dvc repro ended with exit status {error.returncode}; its message stands above"

@@ -76,10 +76,12 @@ def test_next_mirror_serves_after_one_that_is_down(
     assert raw_files(project) == files(data_set)
 
 
-def test_server_that_calls_the_file_a_compressed_transfer_serves_it_as_it_is(
-    project: Project, data_set: Path, server: MirrorServer
+@pytest.mark.parametrize("kind", ["labelled", "repeated"])
+def test_server_with_odd_headers_and_right_bytes_serves(
+    project: Project, data_set: Path, server: MirrorServer, kind: str
 ) -> None:
-    use_mirrors(project, server.address("labelled"))
+    # A .gz file labelled as a compressed transfer; its length given twice.
+    use_mirrors(project, server.address(kind))
     assert "not from" not in project.stage("download")
     assert raw_files(project) == files(data_set)
 
@@ -92,6 +94,7 @@ def test_server_that_calls_the_file_a_compressed_transfer_serves_it_as_it_is(
         ("http://", "No host supplied"),
         ("file:///nowhere", "No such file or directory"),
         ("~/nowhere", "No such file or directory"),
+        ("~nobody-here/mnist", "home directory"),
         ("https://127.0.0.1:PORT/good", "its certificate was refused|no connection"),
     ],
 )

@@ -18,6 +18,7 @@ def test_digits_have_the_form_of_mnist() -> None:
 def test_demo_runs_all_stages_without_network_and_touches_nothing_else(project: Project) -> None:
     # A project that somebody has made his own: another data set, another network, a remote.
     project.edit_params(lambda params: params["preprocess"].update(classes=26))
+    project.edit_params(lambda params: params["evaluate"].update(threads=9999))
     project.edit_params(lambda params: params["train"].update(hidden_units=[5], learning_rate=1e9))
     project.run("dvc", "remote", "add", "--default", "storage", str(project.home / "remote"))
     project.commit("Project")
