@@ -84,7 +84,7 @@ class Device(NamedTuple):
 
 
 def pin(threads: int) -> Device:
-    """Fix the number of CPU threads and the precision, and return the device that will be used.
+    """Fix the number of CPU threads, and return the device that will be used.
 
     The number of threads decides how sums are split, hence their last bits. It has to be fixed
     before the backend's first computation.
