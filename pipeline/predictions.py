@@ -1,5 +1,6 @@
 """Predictions: one row per test image, the seam between the network and all that judges it."""
 
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 
 from pipeline.stage import PipelineError
 
+PREDICTIONS_FILE = "reports/predictions.csv"
 MOST_CLASSES = 256  # as many as a label of one byte can tell apart
 COLUMNS = ["actual", "predicted", "confidence"]
 
@@ -42,19 +44,28 @@ def read_predictions(path: Path) -> pd.DataFrame:
         PipelineError: The file is not such a table, or holds what is no prediction.
         OSError: The file cannot be opened.
     """
+    return parse_predictions(path.read_bytes(), str(path))
+
+
+def parse_predictions(content: bytes, name: str) -> pd.DataFrame:
+    """Return the predictions in the bytes of a CSV file, which messages call ``name``.
+
+    Raises:
+        PipelineError: It is not such a table, or holds what is no prediction.
+    """
     try:
-        predictions = pd.read_csv(path)
+        predictions = pd.read_csv(BytesIO(content))
     except (ValueError, pd.errors.ParserError) as error:
-        raise PipelineError(f"{path}: not a table of predictions: {error}") from error
+        raise PipelineError(f"{name}: not a table of predictions: {error}") from error
     # With more fields in a row than columns, pandas takes the first field for an index.
     rows = pd.RangeIndex(len(predictions))
     if list(predictions.columns) != COLUMNS or not predictions.index.equals(rows):
-        raise PipelineError(f"{path}: expected columns {COLUMNS}, found others")
+        raise PipelineError(f"{name}: expected columns {COLUMNS}, found others")
     classes, confidence = predictions[["actual", "predicted"]], predictions["confidence"]
     if not all(kind.kind == "i" for kind in classes.dtypes) or not (
         (classes >= 0) & (classes < MOST_CLASSES)
     ).all(axis=None):
-        raise PipelineError(f"{path}: expected classes 0 to 255 in columns actual and predicted")
+        raise PipelineError(f"{name}: expected classes 0 to 255 in columns actual and predicted")
     if confidence.dtype.kind not in "if" or not confidence.between(0, 1).all():
-        raise PipelineError(f"{path}: expected probabilities in column confidence")
+        raise PipelineError(f"{name}: expected probabilities in column confidence")
     return predictions.astype({"confidence": np.float64})

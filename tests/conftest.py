@@ -27,6 +27,21 @@ NAMES = {
     "test_labels": "t10k-labels-idx1-ubyte.gz",
 }
 
+# Runs a command on a terminal of 80 columns and copies what it shows to standard output.
+TERMINAL = """
+import fcntl, os, pty, struct, sys, termios
+process, terminal = pty.fork()
+if process == 0:
+    fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    os.execvp(sys.executable, [sys.executable, *sys.argv[1:]])
+try:
+    while shown := os.read(terminal, 4096):
+        os.write(1, shown)
+except OSError:  # Linux's way to say that the other side is closed
+    pass
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]))
+"""
+
 
 def synthetic_digits(
     count: int, seed: int = 0, side: int = 28, classes: int = 10
@@ -181,6 +196,11 @@ class Project:
         edit(params)
         yaml.dump(params, self.folder / "params.yaml")
 
+    def append(self, name: str, text: str) -> None:
+        """Add to the end of a file."""
+        with (self.folder / name).open("a", encoding="utf-8") as file:
+            file.write(text)
+
     def commit(self, message: str) -> None:
         self.run("git", "add", "--all")
         self.run("git", "commit", "--quiet", "--message", message)
@@ -237,3 +257,26 @@ def prepared(project: Project, data_set: Path) -> Project:
     project.stage("download", MNIST_MIRROR=str(data_set))
     project.stage("preprocess")
     return project
+
+
+@pytest.fixture(scope="session")
+def original(
+    tmp_path_factory: pytest.TempPathFactory, data_set: Path, server: MirrorServer
+) -> Iterator[tuple[Project, list[str]]]:
+    """The project on small data, reproduced and committed, with the stages that ran."""
+    folder = tmp_path_factory.mktemp("original")
+    project = copy_project(folder / "project", folder / "home")
+    project.edit_params(lambda params: use_small_data(params, data_set, [server.address()]))
+    ran = project.repro()
+    project.commit("Results")
+    yield project, ran
+    # Nothing of what the tests did with copies may have come back to it.
+    assert project.run("git", "status", "--porcelain") == ""
+
+
+@pytest.fixture
+def reproduced(original: tuple[Project, list[str]], tmp_path: Path) -> Project:
+    """A copy of the reproduced project to do as one likes with."""
+    source, _ = original
+    shutil.copytree(source.folder, tmp_path / "project", symlinks=True)
+    return Project(tmp_path / "project", source.home)

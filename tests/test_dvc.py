@@ -6,39 +6,16 @@ import re
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import MirrorServer, Project, copy_project, finish, use_small_data
+from conftest import TERMINAL, Project, finish, use_small_data
 from ruamel.yaml import YAML
 
 HEADER = "epoch,loss,accuracy,val_loss,val_accuracy"
 ALL = ["download", "preprocess", "train", "evaluate", "plot"]
-
-
-@pytest.fixture(scope="module")
-def original(
-    tmp_path_factory: pytest.TempPathFactory, data_set: Path, server: MirrorServer
-) -> Iterator[tuple[Project, list[str]]]:
-    """The project on small data, reproduced and committed, with the stages that ran."""
-    folder = tmp_path_factory.mktemp("original")
-    project = copy_project(folder / "project", folder / "home")
-    project.edit_params(lambda params: use_small_data(params, data_set, [server.address()]))
-    ran = project.repro()
-    project.commit("Results")
-    yield project, ran
-    # Nothing of what the tests did with copies may have come back to it.
-    assert project.run("git", "status", "--porcelain") == ""
-
-
-@pytest.fixture
-def reproduced(original: tuple[Project, list[str]], tmp_path: Path) -> Project:
-    """A copy of the reproduced project to do as one likes with."""
-    source, _ = original
-    shutil.copytree(source.folder, tmp_path / "project", symlinks=True)
-    return Project(tmp_path / "project", source.home)
 
 
 def lock(project: Project) -> bytes:
@@ -47,11 +24,6 @@ def lock(project: Project) -> bytes:
 
 def set_value(section: str, key: str, value: object) -> Callable[[Any], None]:
     return lambda params: params[section].update({key: value})
-
-
-def append(project: Project, name: str, text: str) -> None:
-    with (project.folder / name).open("a", encoding="utf-8") as file:
-        file.write(text)
 
 
 def test_first_run_runs_all_stages_and_the_second_none(
@@ -145,7 +117,7 @@ def test_changed_parameter_reruns_what_it_touches(
 def test_changed_module_reruns_the_stages_that_import_it(
     reproduced: Project, module: str, stages: list[str]
 ) -> None:
-    append(reproduced, module, "\n# A comment.\n")
+    reproduced.append(module, "\n# A comment.\n")
     assert reproduced.repro() == stages
 
 
@@ -271,22 +243,6 @@ def test_settings_of_the_user_change_no_bit(reproduced: Project, tmp_path: Path)
     )
     assert output.count("Running stage") == 5
     assert reproduced.run("git", "status", "--porcelain") == ""
-
-
-# Runs a command on a terminal of 80 columns and copies what it shows to standard output.
-TERMINAL = """
-import fcntl, os, pty, struct, sys, termios
-process, terminal = pty.fork()
-if process == 0:
-    fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
-    os.execvp(sys.executable, [sys.executable, *sys.argv[1:]])
-try:
-    while shown := os.read(terminal, 4096):
-        os.write(1, shown)
-except OSError:  # Linux's way to say that the other side is closed
-    pass
-sys.exit(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]))
-"""
 
 
 def test_progress_is_a_bar_on_a_terminal_and_lines_elsewhere(reproduced: Project) -> None:

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 import numpy as np
 import pandas as pd
 from pydantic import Field, PositiveInt
-from scipy.stats import binomtest
 from sklearn.metrics import precision_recall_fscore_support
 
 from pipeline.backend import pin
@@ -16,6 +15,7 @@ from pipeline.examples import load_examples
 from pipeline.model_file import load_model
 from pipeline.predictions import predictions_table, write_predictions
 from pipeline.stage import PipelineError, Section, run_stage
+from pipeline.statistics import wilson_interval
 
 LARGEST_DISAGREEMENT = 0.001
 
@@ -78,13 +78,13 @@ def classification_metrics(predictions: pd.DataFrame, classes: int) -> dict[str,
     occurs counts as 0 where its figure would be 0/0.
     """
     correct = int((predictions["actual"] == predictions["predicted"]).sum())
-    interval = binomtest(correct, len(predictions)).proportion_ci(0.95, method="wilson")
+    low, high = wilson_interval(correct, len(predictions))
     by_class = precision_recall_fscore_support(
         predictions["actual"], predictions["predicted"], labels=range(classes), zero_division=0
     )[:3]
     return {
         "accuracy": correct / len(predictions),
-        "accuracy_interval": {"low": float(interval.low), "high": float(interval.high)},
+        "accuracy_interval": {"low": low, "high": high},
         "errors": len(predictions) - correct,
         "macro_f1": float(np.mean(by_class[2])),
         "by_class": {

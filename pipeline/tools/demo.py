@@ -8,7 +8,6 @@ project's dvc.lock knows of. A second run finds everything up to date.
 import argparse
 import hashlib
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -21,6 +20,7 @@ from ruamel.yaml import YAML
 from scipy.ndimage import zoom
 from sklearn.datasets import load_digits
 
+from pipeline.dvc_command import dvc_environment
 from pipeline.idx import write_idx
 
 PROJECT = Path(__file__).parents[2]
@@ -58,11 +58,8 @@ def demo(folder: Path = PROJECT / "demo") -> None:
         files[f"{part}_images"] = images[rows]
         files[f"{part}_labels"] = labels[rows]
     use_data_set(folder, files)
-    # The stages' `python` is to be the one that runs here, and the mirror the one made here.
-    surroundings = {name: value for name, value in os.environ.items() if name != "MNIST_MIRROR"}
-    surroundings["PATH"] = os.pathsep.join(
-        [str(Path(sys.executable).parent), os.environ.get("PATH", "")]
-    )
+    surroundings = dvc_environment()
+    surroundings.pop("MNIST_MIRROR", None)  # the mirror is the one made here
     subprocess.run([sys.executable, "-m", "dvc", "repro"], cwd=folder, env=surroundings, check=True)
     metrics = json.loads((folder / "reports/metrics.json").read_text(encoding="utf-8"))
     low, high = metrics["accuracy_interval"]["low"], metrics["accuracy_interval"]["high"]

@@ -1,0 +1,176 @@
+"""A comparison of two revisions, set for people and for scripts."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pipeline.changes import Change
+from pipeline.comparison import BETTER, WORSE, Accuracy, Comparison, points
+from pipeline.lock import LOCK_FILE
+from pipeline.page import Headline, Page, Table
+from pipeline.revisions import Revision
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two revisions.
+
+    Attributes:
+        revision: Where its predictions come from.
+        accuracy: What they come to.
+        outdated: Files that have changed since they were made.
+    """
+
+    revision: Revision
+    accuracy: Accuracy
+    outdated: Sequence[str]
+
+
+def comparison_page(
+    sides: Sequence[Side], comparison: Comparison, differing: Mapping[str, Sequence[Change]]
+) -> Page:
+    """Return a comparison for people: the verdict first, what could explain it last.
+
+    Args:
+        sides: The base, then the revision.
+        comparison: Of their predictions.
+        differing: What else differs between them, by the file that it is in.
+    """
+    moods = {BETTER: "good", WORSE: "bad"}
+    return [
+        Headline(comparison.sentence, moods.get(comparison.verdict, "neutral")),
+        *(
+            f"Out of date: {side.revision} has other results recorded than it would give now. "
+            f"Changed since: {', '.join(side.outdated)}. `dvc repro` brings them up to date."
+            for side in sides
+            if side.outdated
+        ),
+        _accuracy_table(sides),
+        _difference_table(comparison),
+        _class_table(comparison),
+        _confusion_table(comparison),
+        _changes_table(differing),
+    ]
+
+
+def _accuracy_table(sides: Sequence[Side]) -> Table:
+    return Table(
+        "Accuracy",
+        ["revision", "correct", "accuracy", "95% interval (Wilson)"],
+        [
+            [
+                str(side.revision),
+                f"{side.accuracy.correct:,}",
+                f"{side.accuracy.share:.2%}",
+                f"{side.accuracy.low:.2%} to {side.accuracy.high:.2%}",
+            ]
+            for side in sides
+        ],
+        numeric=[1, 2],
+    )
+
+
+def _difference_table(comparison: Comparison) -> Table:
+    low, high = (points(bound, signed=True) for bound in (comparison.low, comparison.high))
+    least = comparison.smallest_provable
+    provable = "none" if least is None else f"{points(least)} points"
+    return Table(
+        "Difference",
+        ["figure", "value"],
+        [
+            ["accuracy", f"{points(comparison.difference, signed=True)} points"],
+            ["95% interval (paired bootstrap)", f"{low} to {high} points"],
+            ["newly right", f"{comparison.newly_right} images"],
+            ["newly wrong", f"{comparison.newly_wrong} images"],
+            ["McNemar's test, exact", f"p {_p_value(comparison.exact_p)}"],
+            ["McNemar's test, mid-p", f"p {_p_value(comparison.mid_p)}"],
+            ["smallest provable difference", provable],
+            ["margin", f"{comparison.margin:g} points"],
+        ],
+    )
+
+
+def _class_table(comparison: Comparison) -> Table:
+    return Table(
+        "By class",
+        ["class", "images", "newly right", "newly wrong", "net"],
+        [
+            [str(label), str(images), str(right), str(wrong), _signed(right - wrong)]
+            for label, images, right, wrong in comparison.by_class.itertuples(index=False)
+        ],
+        numeric=range(5),
+    )
+
+
+def _confusion_table(comparison: Comparison) -> Table | str:
+    change = comparison.confusion_change
+    if not change.any():
+        return "The confusion matrix has not changed."
+    return Table(
+        "Change of the confusion matrix (rows: actual, columns: predicted)",
+        ["", *map(str, range(len(change)))],
+        [[str(label), *map(_signed, row)] for label, row in enumerate(change.tolist())],
+        numeric=range(len(change) + 1),
+    )
+
+
+def _changes_table(differing: Mapping[str, Sequence[Change]]) -> Table | str:
+    rows = [
+        [file, change.key, _value(file, change.old), _value(file, change.new)]
+        for file, found in differing.items()
+        for change in found
+    ]
+    if not rows:
+        return f"Nothing differs in {', '.join(differing)} that could explain a difference."
+    return Table("What else differs", ["file", "entry", "old", "new"], rows)
+
+
+def _signed(count: int) -> str:
+    return f"{count:+d}".replace("-", "−") if count else "·"
+
+
+def _p_value(value: float) -> str:
+    return f"= {value:.3f}" if value >= 0.001 else "< 0.001"  # noqa: PLR2004 (three decimals)
+
+
+def _value(file: str, value: Any) -> str:
+    if value is None:
+        return "none"
+    # The first digits of an MD5 tell it from others.
+    return str(value)[:8] if file == LOCK_FILE else json.dumps(value, ensure_ascii=False)
+
+
+def comparison_facts(
+    sides: Sequence[Side], comparison: Comparison, differing: Mapping[str, Sequence[Change]]
+) -> dict[str, Any]:
+    """Return a comparison as JSON types, its arguments those of ``comparison_page``."""
+    names = ("base", "revision")
+    return {
+        "verdict": comparison.verdict,
+        "no_worse_than_margin": comparison.is_no_worse,
+        "sentence": comparison.sentence,
+        **{
+            name: {
+                "name": side.revision.name,
+                "commit": side.revision.commit,
+                "outdated": list(side.outdated),
+                "accuracy": asdict(side.accuracy),
+            }
+            for name, side in zip(names, sides, strict=True)
+        },
+        "images": comparison.images,
+        "difference_points": 100 * comparison.difference,
+        "interval_points": {"low": 100 * comparison.low, "high": 100 * comparison.high},
+        "margin_points": comparison.margin,
+        "smallest_provable_points": comparison.smallest_provable
+        and 100 * comparison.smallest_provable,
+        "newly_right": comparison.newly_right,
+        "newly_wrong": comparison.newly_wrong,
+        "mcnemar": {"exact_p": comparison.exact_p, "mid_p": comparison.mid_p},
+        "by_class": comparison.by_class.to_dict("records"),
+        "confusion_change": comparison.confusion_change.tolist(),
+        "differing": {
+            file: [change._asdict() for change in found] for file, found in differing.items()
+        },
+    }

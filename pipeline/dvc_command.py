@@ -1,0 +1,48 @@
+"""DVC as a command, run on another copy of the project by this very Python."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO
+
+
+def dvc_environment() -> dict[str, str]:
+    """Return this process's variables, with this Python as the ``python`` of the stages."""
+    folders = [str(Path(sys.executable).parent), os.environ.get("PATH", "")]
+    return dict(os.environ) | {"PATH": os.pathsep.join(folders)}
+
+
+def run_dvc(
+    *arguments: str, folder: Path, environment: Mapping[str, str], output: IO[str] | None = None
+) -> int:
+    """Run DVC in a folder and return its exit status.
+
+    If this process is interrupted meanwhile, DVC and the stage that it runs are killed: there
+    is nothing in a copy that could be lost.
+
+    Args:
+        arguments: Of ``dvc``.
+        folder: The copy's root folder.
+        environment: The variables of the process.
+        output: Where its standard output goes; to this process's, if None.
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-m", "dvc", *arguments],
+        cwd=folder,
+        env=environment,
+        stdout=output,
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        return process.wait()
+    except BaseException:
+        if hasattr(os, "killpg"):
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            process.kill()  # Windows
+        process.wait()
+        raise

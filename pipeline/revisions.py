@@ -1,0 +1,146 @@
+"""Revisions of the project: what Git holds of each of them, and the workspace."""
+
+import os
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.stage import PipelineError
+
+PROJECT = Path(__file__).parents[1]
+WORKSPACE = "workspace"
+# Some of `git rev-parse --local-env-vars`: what would lead Git to another repository.
+REPOSITORY_VARIABLES = frozenset(
+    {
+        "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+        "GIT_COMMON_DIR",
+        "GIT_DIR",
+        "GIT_INDEX_FILE",
+        "GIT_OBJECT_DIRECTORY",
+        "GIT_PREFIX",
+        "GIT_WORK_TREE",
+    }
+)
+
+
+@dataclass(frozen=True)
+class Revision:
+    """A commit of the project, or the workspace.
+
+    Attributes:
+        name: What the user calls it.
+        commit: Its hash; None for the workspace.
+    """
+
+    name: str
+    commit: str | None
+
+    def __str__(self) -> str:
+        """Return the name, with the commit where the name does not say it."""
+        short = (self.commit or "")[:7]
+        return self.name if self.name.startswith(short) else f"{self.name} ({short})"
+
+    def read(self, path: str) -> bytes | None:
+        """Return a file's content, or None where the revision has no such file.
+
+        Args:
+            path: Relative to the project's root folder, with forward slashes.
+        """
+        if self.commit is None:
+            file = PROJECT / path
+            return file.read_bytes() if file.is_file() else None
+        found = _git("cat-file", "-e", f"{self.commit}:./{path}")
+        if found.returncode:
+            return None
+        return _git("cat-file", "blob", f"{self.commit}:./{path}").stdout
+
+
+def workspace() -> Revision:
+    """Return what lies in the project's folder now."""
+    return Revision(WORKSPACE, None)
+
+
+def default_base() -> str:
+    """Return the name of what a change is compared with: main, or on main the commit before."""
+    branch = _git("symbolic-ref", "--quiet", "--short", "HEAD").stdout.decode().strip()
+    return "HEAD~1" if branch == "main" else "main"
+
+
+def resolve(name: str) -> Revision:
+    """Return the commit that a name stands for: Git's names, or one of DVC's experiments.
+
+    Raises:
+        PipelineError: There is no such revision, or more than one experiment of that name.
+    """
+    repository = _git("rev-parse", "--git-dir")
+    if repository.returncode:
+        raise PipelineError(f"{PROJECT}: {_last_line(repository.stderr)}")
+    found = _git("rev-parse", "--quiet", "--verify", f"{name}^{{commit}}")
+    commits = found.stdout.decode().split() or _experiments(name)
+    if len(commits) > 1:
+        raise PipelineError(
+            f"{name!r}: {len(commits)} experiments have this name: "
+            f"give one's hash, of {', '.join(commit[:7] for commit in commits)}"
+        )
+    if not commits:
+        is_shallow = _git("rev-parse", "--is-shallow-repository").stdout.strip() == b"true"
+        advice = "; this clone is shallow: `git fetch --unshallow` gets the rest" * is_shallow
+        raise PipelineError(f"{name!r}: no such revision or experiment{advice}")
+    return Revision(name, commits[0])
+
+
+def _experiments(name: str) -> list[str]:
+    """Return the commits of DVC's experiments of a name, whatever commit they started from."""
+    # refs/exps/<2 digits>/<38 digits of the commit they started from>/<name>; others of these
+    # refs, with fewer parts, are DVC's own book-keeping.
+    listed = _git("for-each-ref", "--format=%(refname) %(objectname)", "refs/exps").stdout.decode()
+    references = [line.split() for line in listed.splitlines()]
+    return [commit for reference, commit in references if reference.split("/")[4:] == [name]]
+
+
+def clone(revision: Revision, folder: Path) -> Path:
+    """Make a new repository in ``folder`` with the one commit; return the project's folder in it.
+
+    Fetched, not cloned: so a commit that no branch leads to, such as an experiment's, can be
+    had, and one of a shallow clone too. Nothing is written to the project's own repository.
+
+    Raises:
+        PipelineError: Git failed.
+    """
+    top = _git("rev-parse", "--show-toplevel").stdout.decode().strip()
+    upload = "git -c uploadpack.allowAnySHA1InWant=true upload-pack"
+    # No hooks that the user has for new repositories; no advice about detached heads.
+    config = ["-c", f"core.hooksPath={os.devnull}", "-c", "advice.detachedHead=false"]
+    for command in (
+        ["init", "--quiet", "--template=", "--initial-branch=main"],
+        ["fetch", "--quiet", "--depth=1", f"--upload-pack={upload}", top, str(revision.commit)],
+        ["checkout", "--quiet", "--detach", "FETCH_HEAD"],
+    ):
+        result = _git(*config, *command, folder=folder)
+        if result.returncode:
+            raise PipelineError(f"git {command[0]} failed: {_last_line(result.stderr)}")
+    return folder / _git("rev-parse", "--show-prefix").stdout.decode().strip()
+
+
+def _git(*arguments: str, folder: Path = PROJECT) -> "subprocess.CompletedProcess[bytes]":
+    try:
+        return subprocess.run(
+            ["git", *arguments],
+            cwd=folder,
+            env=without_repository(os.environ),
+            capture_output=True,
+            check=False,
+        )
+    except FileNotFoundError as error:
+        raise PipelineError("git is not installed, or not on the PATH") from error
+
+
+def _last_line(stderr: bytes) -> str:
+    lines = stderr.decode(errors="replace").strip().splitlines()
+    return lines[-1].removeprefix("fatal: ") if lines else "no message"
+
+
+def without_repository(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables without those that name a repository, as Git sets them for its hooks."""
+    return {name: value for name, value in environment.items() if name not in REPOSITORY_VARIABLES}

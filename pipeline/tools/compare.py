@@ -1,0 +1,71 @@
+"""Say whether a revision's model is better than another's, worse, or the same within noise.
+
+Both are judged by their reports/predictions.csv, which is in Git: neither a checkout nor a
+remote is needed. BASE and REVISION are branches, tags, commits or experiments of `dvc exp`.
+"""
+
+import pandas as pd
+
+from pipeline.comparison import Comparison, compare_predictions
+from pipeline.comparison_page import Side, comparison_facts, comparison_page
+from pipeline.predictions import PREDICTIONS_FILE, parse_predictions
+from pipeline.provenance import differences, outdated
+from pipeline.revisions import Revision, default_base, resolve, workspace
+from pipeline.stage import PipelineError
+from pipeline.tool import percentage_points, run_tool, show, tool_parser
+
+
+def compare(base: Revision, revision: Revision, margin: float) -> Comparison:
+    """Return how the predictions of two revisions compare, ``margin`` in percentage points.
+
+    Raises:
+        PipelineError: A revision has no predictions, or they are of different images.
+    """
+    return compare_predictions(_predictions(base), _predictions(revision), margin)
+
+
+def _predictions(revision: Revision) -> pd.DataFrame:
+    content = revision.read(PREDICTIONS_FILE)
+    if content is None:
+        raise PipelineError(f"{revision}: no {PREDICTIONS_FILE} there")
+    return parse_predictions(content, f"{revision}: {PREDICTIONS_FILE}")
+
+
+def main() -> int:
+    """Parse the command line, compare, print, and return the exit status."""
+    parser = tool_parser("compare", __doc__)
+    parser.epilog = (
+        "Exit status: 0; with --fail-if-worse, 1 unless the revision is shown to be no worse than\n"
+        "the margin; 2 for errors."
+    )
+    parser.add_argument("base", nargs="?", metavar="BASE", help="default: main, on main HEAD~1")
+    parser.add_argument(
+        "revision", nargs="?", metavar="REVISION", help="default: what lies in the workspace"
+    )
+    parser.add_argument(
+        "--margin",
+        type=percentage_points,
+        default=0.2,
+        metavar="POINTS",
+        help="how many percentage points of accuracy may be lost without harm (default: 0.2)",
+    )
+    parser.add_argument(
+        "--fail-if-worse",
+        action="store_true",
+        help="exit with 1 unless the lower bound of the difference is above minus the margin",
+    )
+    arguments = parser.parse_args()
+    base = resolve(default_base() if arguments.base is None else arguments.base)
+    revision = workspace() if arguments.revision is None else resolve(arguments.revision)
+    comparison = compare(base, revision, arguments.margin)
+    sides = [
+        Side(base, comparison.base, outdated(base)),
+        Side(revision, comparison.revision, outdated(revision)),
+    ]
+    result = sides, comparison, differences(base, revision)
+    show(comparison_page(*result), comparison_facts(*result), arguments.format)
+    return int(arguments.fail_if_worse and not comparison.is_no_worse)
+
+
+if __name__ == "__main__":
+    run_tool("compare", main)

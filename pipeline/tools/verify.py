@@ -1,0 +1,219 @@
+"""Prove that the committed results can be had again: run everything from scratch and compare.
+
+A temporary clone of REVISION runs the whole pipeline, and every output is held against that
+revision's dvc.lock. The workspace is not touched. There are three verdicts:
+
+  reproduced      every byte is the same
+  consistent      not so, but the environment differs, the data are the same, and the
+                  predictions agree: the 95% interval of the difference in accuracy, as
+                  `compare` gives it, lies within the margin on both sides
+  not reproduced  anything else, with the first stage whose output differs
+"""
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from pipeline.changes import changes
+from pipeline.comparison import Comparison, compare_predictions
+from pipeline.dvc_command import dvc_environment, run_dvc
+from pipeline.lock import LOCK_FILE, Lock, parse_lock
+from pipeline.predictions import PREDICTIONS_FILE, parse_predictions
+from pipeline.provenance import ENVIRONMENT_FILE, parse_environment
+from pipeline.reproduction import NOT_REPRODUCED, Reproduction
+from pipeline.reproduction_page import reproduction_facts, reproduction_page
+from pipeline.revisions import Revision, clone, resolve, without_repository
+from pipeline.stage import PipelineError
+from pipeline.tool import percentage_points, run_tool, show, tool_parser
+
+# What DVC says of files in a clone without data; they are there after the run.
+ABSENT = {"deleted", "not in cache"}
+
+
+def verify(revision: Revision, margin: float, keep: Path | None = None) -> Reproduction:
+    """Return what came out when a revision was run from scratch.
+
+    Args:
+        revision: A commit.
+        margin: Of the predictions' agreement, in percentage points.
+        keep: Where the clone is made and stays; None for a temporary one.
+
+    Raises:
+        PipelineError: The revision promises nothing, since it has no lock or a stale one, or
+            its pipeline does not run.
+    """
+    promised = revision.read(LOCK_FILE)
+    if promised is None:
+        raise PipelineError(f"{revision}: no {LOCK_FILE} there, so nothing is promised")
+    locked = parse_lock(promised, f"{revision}: {LOCK_FILE}")
+    with _folders(keep) as (folder, scratch):
+        _say(f"Running the pipeline of {revision} from scratch, in a clone of its own\n")
+        project = clone(revision, folder)
+        surroundings = _surroundings(scratch)
+        _refuse_stale(revision, project, surroundings)
+        _remove_results(project, locked)
+        status = run_dvc(
+            *("repro", "--force", "--no-run-cache", "--no-commit"),
+            folder=project,
+            environment=surroundings,
+            output=sys.stderr,
+        )
+        _say("")
+        if status:
+            raise PipelineError(
+                f"{revision} does not run in a clean clone: dvc repro ended with exit status "
+                f"{status}; its message stands above"
+            )
+        return Reproduction(
+            locked=locked,
+            reproduced=parse_lock((project / LOCK_FILE).read_bytes(), LOCK_FILE),
+            environment=changes(
+                *(
+                    parse_environment(content, ENVIRONMENT_FILE)
+                    for content in _both(revision, project, ENVIRONMENT_FILE)
+                )
+            ),
+            comparison=_compare(*_both(revision, project, PREDICTIONS_FILE), margin),
+        )
+
+
+@contextmanager
+def _folders(keep: Path | None) -> Iterator[tuple[Path, Path]]:
+    """Yield an empty folder for the clone, and one for what is thrown away in any case."""
+    with tempfile.TemporaryDirectory(prefix="verify-", ignore_cleanup_errors=True) as temporary:
+        folder = keep.absolute() if keep else Path(temporary) / "clone"
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise PipelineError(f"{keep}: expected a new or an empty folder for the clone")
+        folder.mkdir(parents=True, exist_ok=True)
+        yield folder, Path(temporary)
+        if keep:
+            _say(f"The clone is in {folder}")
+
+
+def _surroundings(scratch: Path) -> dict[str, str]:
+    """Return the variables for DVC in the clone: those of this process, but no traces elsewhere."""
+    variables = without_repository(dvc_environment())
+    variables["DVC_SITE_CACHE_DIR"] = str(scratch / "dvc")
+    mirror = variables.get("MNIST_MIRROR", "")
+    if Path(mirror).is_dir():
+        variables["MNIST_MIRROR"] = str(Path(mirror).absolute())
+    return variables
+
+
+def _refuse_stale(revision: Revision, project: Path, surroundings: Mapping[str, str]) -> None:
+    """Refuse a lock that is not about the revision's own code, parameters and reports."""
+    result = subprocess.run(
+        [sys.executable, "-m", "dvc", "status", "--json"],
+        cwd=project,
+        env=surroundings,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    try:
+        status = json.loads(result.stdout)
+    except ValueError as error:
+        reason = " ".join(result.stderr.split()) or "no message"
+        raise PipelineError(f"{revision}: dvc status failed: {reason}") from error
+    stale = [
+        f"{stage} ({what})"
+        for stage, findings in status.items()
+        for finding in findings
+        for what in _stale(finding)
+    ]
+    if stale:
+        raise PipelineError(
+            f"{revision}: {LOCK_FILE} is stale, since something was changed after it was written: "
+            f"{', '.join(stale)}. Run `dvc repro` and commit what it changes."
+        )
+
+
+def _stale(finding: object) -> Iterator[str]:
+    """Yield what a finding of ``dvc status`` blames, but for data that a clone does not have."""
+    if not isinstance(finding, dict):
+        # "changed command", or "always changed" for a stage that depends on nothing.
+        yield from [] if finding == "always changed" else [str(finding)]
+        return
+    for entries in finding.values():
+        for path, state in entries.items():
+            if state not in ABSENT:
+                yield f"{path}: {', '.join(state)}" if isinstance(state, dict) else path
+
+
+def _remove_results(project: Path, locked: Lock) -> None:
+    """Remove the committed reports and the lock, so that no stage can live on what it left."""
+    for stage in locked.values():
+        for path in stage.outs:
+            if (project / path).is_dir():
+                shutil.rmtree(project / path)
+            else:
+                (project / path).unlink(missing_ok=True)
+    (project / LOCK_FILE).unlink()
+
+
+def _both(revision: Revision, project: Path, path: str) -> tuple[bytes | None, bytes | None]:
+    """Return a file's content as committed and as reproduced."""
+    reproduced = project / path
+    return revision.read(path), reproduced.read_bytes() if reproduced.is_file() else None
+
+
+def _compare(committed: bytes | None, reproduced: bytes | None, margin: float) -> Comparison | None:
+    """Return how the predictions compare; None where they cannot be."""
+    if committed is None or reproduced is None:
+        return None
+    try:
+        return compare_predictions(
+            parse_predictions(committed, "committed"),
+            parse_predictions(reproduced, "reproduced"),
+            margin,
+        )
+    except PipelineError as error:
+        _say(f"The predictions cannot be compared: {error}")
+        return None
+
+
+def _say(text: str) -> None:
+    """Tell how far it is, beside the result on standard output."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def main() -> int:
+    """Parse the command line, verify, print, and return the exit status."""
+    parser = tool_parser("verify", __doc__)
+    parser.epilog = (
+        "Exit status: 0 for reproduced and consistent, 1 for not reproduced, 2 for errors.\n"
+        "The raw data come from this machine's cache, MNIST_MIRROR or the mirrors; they are\n"
+        "verified as always."
+    )
+    parser.add_argument(
+        "revision", nargs="?", default="HEAD", metavar="REVISION", help="default: HEAD"
+    )
+    parser.add_argument(
+        "--margin",
+        type=percentage_points,
+        default=0.6,
+        metavar="POINTS",
+        help="how many percentage points of accuracy the predictions may differ by where the "
+        "environment does (default: 0.6, the noise of training)",
+    )
+    parser.add_argument(
+        "--keep", type=Path, metavar="DIR", help="make the clone in this folder and leave it there"
+    )
+    arguments = parser.parse_args()
+    revision = resolve(arguments.revision)
+    reproduction = verify(revision, arguments.margin, arguments.keep)
+    show(
+        reproduction_page(revision, reproduction),
+        reproduction_facts(revision, reproduction),
+        arguments.format,
+    )
+    return int(reproduction.verdict == NOT_REPRODUCED)
+
+
+if __name__ == "__main__":
+    run_tool("verify", main)

@@ -1,0 +1,34 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.changes import Change, changes
+
+trees = st.recursive(
+    st.integers(0, 2) | st.lists(st.integers(0, 2), max_size=2),
+    lambda values: st.dictionaries(st.sampled_from("abc"), values, max_size=3),
+    max_leaves=6,
+).filter(lambda tree: isinstance(tree, dict))
+
+
+def test_changes_name_the_way_to_an_entry() -> None:
+    old = {"train": {"epochs": 3, "units": [1, 2]}, "plot": {"dpi": 60}, "same": 1}
+    new = {"train": {"epochs": 4, "units": [1, 3]}, "same": 1, "extra": {}}
+    assert changes(old, new) == [
+        Change("train.epochs", 3, 4),
+        Change("train.units", [1, 2], [1, 3]),
+        Change("plot.dpi", 60, None),
+        Change("extra", None, {}),
+    ]
+
+
+@given(trees, trees)
+def test_there_are_changes_where_trees_differ_and_only_there(
+    old: dict[str, object], new: dict[str, object]
+) -> None:
+    assert bool(changes(old, new)) == (old != new)
+
+
+@given(trees, trees)
+def test_changes_back_are_the_same_mirrored(old: dict[str, object], new: dict[str, object]) -> None:
+    mirrored = [Change(key, after, before) for key, before, after in changes(old, new)]
+    assert sorted(changes(new, old), key=str) == sorted(mirrored, key=str)
