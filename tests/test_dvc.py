@@ -269,6 +269,25 @@ def test_interrupted_training_ends_without_traceback(reproduced: Project) -> Non
     assert "train: interrupted" in output
 
 
+def test_dependency_edited_while_its_stage_runs_fails_the_stage(reproduced: Project) -> None:
+    """DVC would tie the results to the edited file (treeverse/dvc#11058)."""
+    reproduced.edit_params(set_value("train", "epochs", 200))
+    before = lock(reproduced)
+    process = reproduced.start("dvc", "repro")
+    assert process.stdout
+    for line in process.stdout:
+        if line.startswith("Epoch"):
+            break
+    reproduced.append("pipeline/network.py", "# A comment.\n")
+    reproduced.edit_params(set_value("train", "seed", 1))
+    output = finish(process, 255)
+    assert "train: params.yaml, pipeline/network.py changed while the stage ran" in output
+    assert "Traceback" not in output
+    assert "Running stage 'evaluate'" not in output
+    assert lock(reproduced) == before
+    assert "train" in reproduced.run("dvc", "status")
+
+
 def test_damaged_learning_curves_are_named(reproduced: Project) -> None:
     for content in (
         "",

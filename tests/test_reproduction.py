@@ -35,8 +35,8 @@ def comparison(gains: int = 0, losses: int = 0) -> Comparison:
     actual = [0] * 10_000
     base = [1] * gains + [0] * (10_000 - gains)
     revision = [0] * (10_000 - losses) + [1] * losses
-    tables = (pd.DataFrame({"actual": actual, "predicted": one}) for one in (base, revision))
-    return compare_predictions(*tables, margin=0.6)
+    one, other = (pd.DataFrame({"actual": actual, "predicted": each}) for each in (base, revision))
+    return compare_predictions(one, other, margin=0.6)
 
 
 def reproduction(

@@ -8,7 +8,7 @@ import pytest
 from conftest import ROOT, Project
 from ruamel.yaml import YAML
 
-from pipeline.stage import PipelineError, Section, load_section
+from pipeline.stage import PipelineError, Section, dependencies_unchanged, load_section
 
 
 class Example(Section):
@@ -127,6 +127,43 @@ def test_command_refuses_bad_parameters_without_traceback(
     output = prepared.stage(stage, status=1)
     assert re.search(f"^{stage}: .*{message}", output.splitlines()[-1])
     assert "Traceback" not in output
+
+
+@pytest.fixture
+def small_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder to work in, with a stage that depends on code and data."""
+    monkeypatch.chdir(tmp_path)
+    Path("dvc.yaml").write_text("stages: {train: {deps: [code.py, data.npy]}}")
+    Path("params.yaml").write_text("train: {epochs: 3}")
+    for name in ("code.py", "data.npy", "output.npy"):
+        Path(name).write_text("pass")
+
+
+@pytest.mark.usefixtures("small_stage")
+@pytest.mark.parametrize("name", ["params.yaml", "code.py", "data.npy"])
+def test_change_in_the_course_of_a_stage_is_named(name: str) -> None:
+    message = rf"^{re.escape(name)} changed .*`dvc commit train`"
+    with pytest.raises(PipelineError, match=message), dependencies_unchanged("train"):
+        Path(name).write_text("train: {epochs: 4}")
+
+
+@pytest.mark.usefixtures("small_stage")
+def test_outputs_same_bytes_and_other_sections_are_no_change() -> None:
+    with dependencies_unchanged("train"):
+        Path("output.npy").write_text("other")
+        Path("dvc.yaml").unlink()
+        Path("code.py").write_text("pass")
+        Path("params.yaml").write_text("# A comment.\ntrain: {epochs: 3}\nplot: {dpi: 60}")
+
+
+@pytest.mark.usefixtures("small_stage")
+def test_stage_that_fails_says_why_not_what_changed() -> None:
+    def fail() -> None:
+        Path("params.yaml").write_text("train: {epochs: 4}")
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError), dependencies_unchanged("train"):
+        fail()
 
 
 @pytest.mark.parametrize("stage", ["download", "preprocess", "plot"])

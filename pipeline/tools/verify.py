@@ -141,8 +141,10 @@ def _stale(finding: object) -> Iterator[str]:
         return
     for entries in finding.values():
         for path, state in entries.items():
-            if state not in ABSENT:
-                yield f"{path}: {', '.join(state)}" if isinstance(state, dict) else path
+            if isinstance(state, dict):  # of the entries in a parameter file
+                yield f"{path}: {', '.join(state)}"
+            elif state not in ABSENT:
+                yield path
 
 
 def _remove_results(project: Path, locked: Lock) -> None:

@@ -1,0 +1,371 @@
+"""The command as users run it: real clones, the real ``dvc``, on small data."""
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import NAMES, Project, copy_project, finish, sha256, synthetic_digits, use_small_data
+from ruamel.yaml import YAML
+
+from pipeline.idx import write_idx
+
+COMMAND = ("python", "-m", "pipeline.tools.verify")
+
+
+def verify(
+    project: Project, *arguments: str, status: int = 0, **environment: str
+) -> dict[str, Any]:
+    """Verify with temporary files in a folder of their own, and see that none is left."""
+    temporary = project.folder.parent / "temporary"
+    temporary.mkdir()
+    before = traces(project)
+    command = (*COMMAND, *arguments, "--format", "json")
+    output = project.run(*command, status=status, TMPDIR=str(temporary), **environment)
+    assert traces(project) == before
+    assert not list(temporary.iterdir())
+    temporary.rmdir()
+    facts: dict[str, Any] = json.loads(output[output.index('\n{\n  "verdict"') :])
+    return facts
+
+
+def traces(project: Project) -> set[str]:
+    """Return every file of the project and its repository with what it holds."""
+    return {
+        f"{path} {hashlib.md5(path.read_bytes()).hexdigest()}"
+        for path in project.folder.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+
+
+def error(project: Project, *arguments: str, **environment: str) -> str:
+    output = project.run(*COMMAND, *arguments, status=2, **environment)
+    assert "Traceback" not in output
+    return output.splitlines()[-1]
+
+
+def replace(project: Project, name: str, old: str, new: str) -> None:
+    path = project.folder / name
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+
+
+# A pipeline of three small scripts, for what has nothing to do with training.
+PARTS = {
+    "dvc.yaml": """
+stages:
+  prepare:
+    cmd: python prepare.py
+    deps: [prepare.py]
+    params: [length]
+    outs: [data.txt]
+  train:
+    cmd: python train.py
+    deps: [train.py, data.txt]
+    outs: [model.txt, reports/environment.json: {cache: false}]
+  plot:
+    cmd: python plot.py
+    deps: [plot.py, model.txt]
+    outs: [reports/figure.txt: {cache: false}]
+""",
+    "params.yaml": "length: 3\nhidden: red\n",
+    "prepare.py": """
+from pathlib import Path
+from ruamel.yaml import YAML
+Path("data.txt").write_text("digit " * YAML().load(Path("params.yaml"))["length"])
+""",
+    "train.py": """
+from pathlib import Path
+Path("model.txt").write_text(Path("data.txt").read_text().upper())
+Path("reports").mkdir(exist_ok=True)
+Path("reports/environment.json").write_text("{}")
+""",
+    "plot.py": """
+from pathlib import Path
+colour = "red"
+Path("reports/figure.txt").write_text(colour + Path("model.txt").read_text())
+""",
+    ".gitignore": "*.txt\n!reports/*\n__pycache__\n",
+}
+
+
+@pytest.fixture
+def scripts(tmp_path: Path) -> Project:
+    """The three scripts, reproduced and committed, beside the project's own tools."""
+    project = copy_project(tmp_path / "scripts", tmp_path / "home")
+    for name, content in PARTS.items():
+        (project.folder / name).write_text(content)
+    assert project.repro() == ["prepare", "train", "plot"]
+    project.commit("Results")
+    return project
+
+
+def test_reproduced_in_a_bare_clone_under_other_settings(
+    reproduced: Project, tmp_path: Path
+) -> None:
+    """Everything at once that must not matter, for a user without data, cache and history."""
+    clone = Project(tmp_path / "clone", tmp_path / "another home")
+    address = f"file://{reproduced.folder}"
+    reproduced.run("git", "clone", "--quiet", "--depth=1", address, str(clone.folder))
+    shared_cache = tmp_path / "shared cache"
+    (clone.home / ".config/dvc").mkdir(parents=True)
+    (clone.home / ".config/dvc/config").write_text(f"[cache]\n    dir = {shared_cache}\n")
+    (clone.home / ".gitconfig").write_text("[core]\n    autocrlf = true\n")
+    before = traces(clone)
+    one_core = "taskset --cpu-list 0 " if shutil.which("taskset") else ""
+    script = f"umask 077; cd /; exec {one_core}python -m pipeline.tools.verify --format json"
+    output = clone.run(
+        "sh",
+        "-c",
+        script,
+        PYTHONPATH=str(clone.folder),
+        PYTHONHASHSEED="random",
+        OMP_NUM_THREADS="1",
+        TF_NUM_INTRAOP_THREADS="1",
+        TF_NUM_INTEROP_THREADS="1",
+        TZ="Pacific/Kiritimati",
+        LC_ALL="C",
+        # As in a hook of Git's.
+        GIT_DIR=str(reproduced.folder / ".git"),
+        GIT_INDEX_FILE=str(reproduced.folder / ".git/index"),
+    )
+    facts = json.loads(output[output.index('\n{\n  "verdict"') :])
+    assert facts["verdict"] == "reproduced"
+    assert facts["revision"]["commit"] == reproduced.run("git", "rev-parse", "HEAD").strip()
+    assert facts["first_difference"] is None
+    assert facts["environment"] == []
+    outputs = facts["outputs"]
+    assert len(outputs) == 18
+    assert all(output["same"] and output["locked"] == output["reproduced"] for output in outputs)
+    stages = ["download", "preprocess", "train", "evaluate", "plot"]
+    assert list(dict.fromkeys(output["stage"] for output in outputs)) == stages
+    assert traces(clone) == before
+    assert not shared_cache.exists()
+
+
+def test_clone_can_be_kept_of_a_commit_that_no_branch_leads_to(
+    scripts: Project, tmp_path: Path
+) -> None:
+    scripts.run("git", "checkout", "--quiet", "--detach")
+    scripts.edit_params(lambda params: params.update(length=4))
+    assert scripts.repro() == ["prepare", "train", "plot"]
+    scripts.commit("Detached")
+    commit = scripts.run("git", "rev-parse", "HEAD").strip()
+    scripts.run("git", "checkout", "--quiet", "main")
+    # What lies uncommitted in the workspace plays no part, and stays.
+    scripts.append("params.yaml", "\n# An edit.\n")
+    assert verify(scripts, commit, "--keep", str(tmp_path / "kept"))["verdict"] == "reproduced"
+    kept = Project(tmp_path / "kept", scripts.home)
+    assert kept.run("git", "rev-parse", "HEAD").strip() == commit
+    assert kept.run("git", "status", "--porcelain") == ""
+    assert (kept.folder / "data.txt").read_text() == "digit " * 4
+    assert error(scripts, "--keep", str(kept.folder)) == (
+        f"verify: {kept.folder}: expected a new or an empty folder for the clone"
+    )
+    assert error(scripts, "--keep", str(kept.folder / "data.txt")).endswith(
+        "data.txt: expected a new or an empty folder for the clone"
+    )
+
+
+def test_other_environment_with_like_predictions_is_consistent(reproduced: Project) -> None:
+    facts = verify(reproduced, "--margin", "10", ONEDNN_MAX_CPU_ISA="AVX2")
+    assert facts["verdict"] == "consistent"
+    assert facts["environment"] == [
+        {"key": "variables.ONEDNN_MAX_CPU_ISA", "old": None, "new": "AVX2"}
+    ]
+    assert facts["predictions"]["equivalent"]
+    assert facts["first_difference"] == "train"
+    data = [one for one in facts["outputs"] if one["stage"] in {"download", "preprocess"}]
+    assert len(data) == 10
+    assert all(one["same"] for one in data)
+
+
+# Each fault is planted in a project that DVC then calls up to date.
+
+
+def write_the_time(scripts: Project) -> None:
+    replace(scripts, "plot.py", 'colour = "red"', 'colour = str(__import__("time").time_ns())')
+    scripts.repro()
+
+
+def read_an_undeclared_parameter(scripts: Project) -> None:
+    read = '__import__("ruamel.yaml").yaml.YAML().load(Path("params.yaml"))["hidden"]'
+    replace(scripts, "plot.py", '"red"', read)
+    scripts.repro()
+    replace(scripts, "params.yaml", "red", "blue")
+
+
+def edit_an_output_and_its_lock(scripts: Project) -> None:
+    path = scripts.folder / "reports/figure.txt"
+    before = md5_and_size(path)
+    path.write_text("painted by hand")
+    for old, new in zip(before, md5_and_size(path), strict=True):
+        replace(scripts, "dvc.lock", old, new)
+
+
+def md5_and_size(path: Path) -> tuple[str, str]:
+    return hashlib.md5(path.read_bytes()).hexdigest(), f"size: {path.stat().st_size}\n"
+
+
+@pytest.mark.parametrize(
+    "plant", [write_the_time, read_an_undeclared_parameter, edit_an_output_and_its_lock]
+)
+def test_planted_fault_is_caught_and_named(
+    scripts: Project, plant: Callable[[Project], None]
+) -> None:
+    plant(scripts)
+    expect_fault(scripts, "plot")
+
+
+def expect_fault(project: Project, stage: str) -> None:
+    assert "up to date" in project.run("dvc", "status")
+    project.commit("Fault")
+    facts = verify(project, status=1)
+    assert facts["verdict"] == "not reproduced"
+    assert facts["first_difference"] == stage
+    assert facts["changed_meanwhile"] is None
+    assert f"first of stage {stage!r}, whose inputs are the same" in facts["sentence"]
+    first = next(output for output in facts["outputs"] if not output["same"])
+    assert first["stage"] == stage
+
+
+def test_seed_that_is_not_applied_is_caught_and_named(reproduced: Project) -> None:
+    old, new = "seed=params.seed", 'seed=__import__("secrets").randbelow(1000)'
+    replace(reproduced, "pipeline/stages/train.py", old, new)
+    reproduced.repro()
+    expect_fault(reproduced, "train")
+
+
+def test_lock_from_other_data_is_caught_and_named(reproduced: Project, tmp_path: Path) -> None:
+    mirror = tmp_path / "other data"
+    mirror.mkdir()
+    for part, count in (("train", 1300), ("test", 200)):
+        images, labels = synthetic_digits(count, seed=7)
+        write_idx(mirror / NAMES[f"{part}_images"], images)
+        write_idx(mirror / NAMES[f"{part}_labels"], labels)
+    params = (reproduced.folder / "params.yaml").read_text()
+    old = YAML(typ="safe").load(params)["download"]
+    reproduced.edit_params(lambda params: use_small_data(params, mirror, old["mirrors"]))
+    reproduced.repro(MNIST_MIRROR=str(mirror))
+    (reproduced.folder / "params.yaml").write_text(params)
+    for role, file in old["files"].items():
+        replace(reproduced, "dvc.lock", sha256(mirror / NAMES[role]), file["sha256"])
+    expect_fault(reproduced, "download")
+
+
+def test_stage_that_writes_nothing_does_not_live_on_the_committed_report(scripts: Project) -> None:
+    replace(scripts, "plot.py", 'Path("reports/figure.txt").write_text', "print")
+    scripts.run("dvc", "commit", "--force", "plot")
+    scripts.commit("Fault")
+    assert "does not run in a clean clone" in error(scripts)
+
+
+def test_dependency_that_changes_while_its_stage_runs_is_named(scripts: Project) -> None:
+    scripts.append("plot.py", "Path(__file__).open('a').write('#')\n")
+    scripts.repro()
+    # DVC has hashed the file as it is now, and ties the figure to it.
+    assert "up to date" in scripts.run("dvc", "status")
+    scripts.commit("Fault")
+    output = scripts.run(*COMMAND, "--format", "markdown", status=1)
+    assert "Running stage 'train'" in output
+    page = output[output.index("**HEAD (") :]
+    assert "Not reproduced: plot.py, on which stage 'plot' depends, changed during the run" in page
+    assert "| stage   | output " in page
+    assert page.count("| yes ") == 4
+    assert "The environment is the same." in page
+    assert "The predictions cannot be compared." in page
+
+
+def test_lock_that_is_missing_or_stale_is_refused(scripts: Project) -> None:
+    def refused(edit: Callable[[], object]) -> str:
+        scripts.run("git", "checkout", "--quiet", "main")
+        edit()
+        scripts.run("git", "checkout", "--quiet", "--detach")
+        scripts.commit("Stale")
+        message = error(scripts)
+        assert message.startswith("verify: HEAD (")
+        return message.partition("): ")[2]
+
+    stale = "dvc.lock is stale, since something was changed after it was written: "
+    advice = ". Run `dvc repro` and commit what it changes."
+    assert refused(lambda: replace(scripts, "params.yaml", "3", "4")) == (
+        f"{stale}prepare (params.yaml: length){advice}"
+    )
+    assert refused(lambda: scripts.append("train.py", "# A comment.\n")) == (
+        f"{stale}train (train.py){advice}"
+    )
+    assert refused(lambda: scripts.append("reports/figure.txt", "!")) == (
+        f"{stale}plot (reports/figure.txt){advice}"
+    )
+    assert refused(lambda: replace(scripts, "dvc.yaml", "python plot", "python -B plot")) == (
+        f"{stale}plot (changed command){advice}"
+    )
+    assert "dvc status failed: './dvc.yaml' is invalid" in refused(
+        lambda: scripts.append("dvc.yaml", "]")
+    )
+    assert "not a lock file of DVC" in refused(lambda: scripts.append("dvc.lock", "]"))
+    assert refused(lambda: scripts.run("git", "rm", "--quiet", "dvc.lock")) == (
+        "no dvc.lock there, so nothing is promised"
+    )
+    assert error(scripts, "nonsense") == "verify: 'nonsense': no such revision or experiment"
+
+
+def test_pipeline_that_does_not_run_is_an_error(reproduced: Project, tmp_path: Path) -> None:
+    # Nothing in the cache of this user, and nobody listens where the mirror would be.
+    nowhere = {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    message = error(reproduced, **nowhere, http_proxy="http://127.0.0.1:9")
+    assert "does not run in a clean clone: dvc repro ended with exit status 255" in message
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_interruption_leaves_nothing_behind(
+    reproduced: Project, tmp_path: Path, number: signal.Signals
+) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    before = traces(reproduced)
+    process = reproduced.start(*COMMAND, TMPDIR=str(temporary))
+    assert process.stdout
+    for line in process.stdout:
+        if line.startswith("Training on"):
+            break
+    process.send_signal(number)
+    if number == signal.SIGKILL:
+        # It could not end what it had started.
+        process.wait(timeout=60)
+        process.stdout.close()
+        for orphan in processes_in(temporary):
+            os.kill(orphan, signal.SIGKILL)
+    else:
+        output = finish(process, 128 + number)
+        assert "Traceback" not in output
+        assert not list(temporary.iterdir())
+    assert not processes_in(temporary, patience=10)
+    assert traces(reproduced) == before
+
+
+def processes_in(folder: Path, patience: float = 0) -> list[int]:
+    """Return the processes that work in a folder, after some seconds in which they may end."""
+    deadline = time.monotonic() + patience
+    while True:
+        found = [
+            int(process.name)
+            for process in Path("/proc").glob("[0-9]*")
+            if works_in(process, folder)
+        ]
+        if not found or time.monotonic() > deadline:
+            return found
+        time.sleep(0.1)
+
+
+def works_in(process: Path, folder: Path) -> bool:
+    try:
+        return folder in (process / "cwd").readlink().parents
+    except OSError:  # it has ended meanwhile
+        return False
