@@ -1,6 +1,5 @@
 """A comparison of two revisions, set for people and for scripts."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 from pipeline.changes import Change
 from pipeline.comparison import BETTER, WORSE, Accuracy, Comparison, points
 from pipeline.lock import LOCK_FILE
-from pipeline.page import Headline, Page, Table
+from pipeline.page import Headline, Page, Table, setting
 from pipeline.revisions import Revision
 
 
@@ -135,10 +134,8 @@ def _p_value(value: float) -> str:
 
 
 def _value(file: str, value: Any) -> str:
-    if value is None:
-        return "none"
     # The first digits of an MD5 tell it from others.
-    return str(value)[:8] if file == LOCK_FILE else json.dumps(value, ensure_ascii=False)
+    return str(value)[:8] if value and file == LOCK_FILE else setting(value)
 
 
 def comparison_facts(

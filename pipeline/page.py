@@ -1,9 +1,10 @@
 """A page of paragraphs and tables, as text for a terminal or as Markdown."""
 
+import json
 import os
 import sys
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tabulate import tabulate
 
@@ -79,3 +80,8 @@ def _tabulate(table: Table, rows: Sequence[Sequence[str]], form: str) -> str:
         colalign=["right" if column in table.numeric else "left" for column in columns],
         disable_numparse=True,
     )
+
+
+def setting(value: Any) -> str:
+    """Return a setting's value as it would be written down; "none" where there is none."""
+    return "none" if value is None else json.dumps(value, ensure_ascii=False)

@@ -1,9 +1,8 @@
 """What came out of a verification, set for people and for scripts."""
 
-import json
 from typing import Any
 
-from pipeline.page import Headline, Page, Table
+from pipeline.page import Headline, Page, Table, setting
 from pipeline.reproduction import CONSISTENT, REPRODUCED, Reproduction
 from pipeline.revisions import Revision
 
@@ -36,12 +35,12 @@ def _reasons(reproduction: Reproduction) -> Page:
     if reproduction.verdict == REPRODUCED:
         return []
     environment = [
-        [change.key, json.dumps(change.old), json.dumps(change.new)]
+        [change.key, setting(change.old), setting(change.new)]
         for change in reproduction.environment
     ]
     comparison = reproduction.comparison
     return [
-        f"The predictions, committed and reproduced. {comparison.sentence}"
+        f"Predictions, committed → reproduced. {comparison.sentence}"
         if comparison
         else "The predictions cannot be compared.",
         Table("The environment", ["entry", "locked", "now"], environment)
