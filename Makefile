@@ -1,6 +1,6 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup repro demo test check bench plots lock
+.PHONY: help setup repro demo compare verify test check bench plots lock
 
 VENV := .venv
 # The first Python on the PATH that the locked packages exist for; PYTHON=... chooses another.
@@ -21,6 +21,12 @@ repro: $(VENV)/.installed  ## Run what has changed of the pipeline, all of it th
 
 demo: $(VENV)/.installed  ## Run the whole pipeline in demo/ on scikit-learn's digits, without download
 	$(RUN) python -m pipeline.tools.demo
+
+compare: $(VENV)/.installed  ## Compare what lies here with BASE=..., by default main: better, worse or noise?
+	$(RUN) python -m pipeline.tools.compare $(BASE)
+
+verify: $(VENV)/.installed  ## Run the last commit from scratch, aside: do its results come out again?
+	$(RUN) python -m pipeline.tools.verify
 
 test: $(VENV)/.installed  ## Run the tests
 	$(RUN) python -m pytest -n 2 --dist worksteal

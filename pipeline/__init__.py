@@ -4,9 +4,9 @@ Upstairs are the verbs, each a command (``python -m pipeline.stages.train``):
 
 - ``stages``: one module per DVC stage, in the order of the data's way:
   ``download`` → ``preprocess`` → ``train`` → ``evaluate`` → ``plot``
-- ``tools``: what people run around the pipeline: ``demo``
+- ``tools``: what people and CI run around the pipeline: ``demo``, ``compare``, ``verify``
 
-On the ground floor are the nouns that serve them, one thing each:
+On the ground floor are the nouns that serve them, one thing each. Those of the stages:
 
 - ``stage``: what turns a function into a stage: typed parameters, a command line, clear errors
 - ``mirrors``: a verified file from the first place that has it
@@ -19,7 +19,20 @@ On the ground floor are the nouns that serve them, one thing each:
 - ``model_file``: a network on disk, the same bytes every time
 - ``environment``: what decides the bits of a training run
 - ``predictions``: actual class, predicted class and confidence of every test image
+- ``statistics``: is one of two classifiers really better?
 - ``figures``: the pictures
+
+And those of the tools:
+
+- ``tool``: what turns a function into a tool: a command line, a choice of formats, clear errors
+- ``page``: paragraphs and tables, as text or as Markdown
+- ``revisions``: what Git holds of the project
+- ``lock``: what DVC recorded of every stage
+- ``changes``: what differs between two trees of settings
+- ``provenance``: what the results of a revision were made with
+- ``comparison``, ``comparison_page``: two models on the same images, and how that is shown
+- ``reproduction``, ``reproduction_page``: a lock and what came out again, and how that is shown
+- ``dvc_command``: DVC run on another copy of the project
 
 Imports go down only: a verb imports nouns, a noun never imports a verb, no verb imports a verb.
 """

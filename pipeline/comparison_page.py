@@ -138,6 +138,20 @@ def _value(file: str, value: Any) -> str:
     return str(value)[:8] if value and file == LOCK_FILE else setting(value)
 
 
+def difference_facts(comparison: Comparison) -> dict[str, Any]:
+    """Return the difference as JSON types, in percentage points; -0.17, not -0.16999999999999998."""
+    least = comparison.smallest_provable
+    return {
+        "difference_points": round(100 * comparison.difference, 9),
+        "interval_points": {
+            "low": round(100 * comparison.low, 9),
+            "high": round(100 * comparison.high, 9),
+        },
+        "margin_points": comparison.margin,
+        "smallest_provable_points": None if least is None else round(100 * least, 9),
+    }
+
+
 def comparison_facts(
     sides: Sequence[Side], comparison: Comparison, differing: Mapping[str, Sequence[Change]]
 ) -> dict[str, Any]:
@@ -157,11 +171,7 @@ def comparison_facts(
             for name, side in zip(names, sides, strict=True)
         },
         "images": comparison.images,
-        "difference_points": 100 * comparison.difference,
-        "interval_points": {"low": 100 * comparison.low, "high": 100 * comparison.high},
-        "margin_points": comparison.margin,
-        "smallest_provable_points": comparison.smallest_provable
-        and 100 * comparison.smallest_provable,
+        **difference_facts(comparison),
         "newly_right": comparison.newly_right,
         "newly_wrong": comparison.newly_wrong,
         "mcnemar": {"exact_p": comparison.exact_p, "mid_p": comparison.mid_p},

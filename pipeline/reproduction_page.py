@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from pipeline.comparison_page import difference_facts
 from pipeline.page import Headline, Page, Table, setting
 from pipeline.reproduction import CONSISTENT, REPRODUCED, Reproduction
 from pipeline.revisions import Revision
@@ -64,8 +65,6 @@ def reproduction_facts(revision: Revision, reproduction: Reproduction) -> dict[s
         and {
             "verdict": comparison.verdict,
             "equivalent": comparison.is_equivalent,
-            "difference_points": 100 * comparison.difference,
-            "interval_points": {"low": 100 * comparison.low, "high": 100 * comparison.high},
-            "margin_points": comparison.margin,
+            **difference_facts(comparison),
         },
     }
