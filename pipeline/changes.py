@@ -1,5 +1,6 @@
 """What differs between two trees of settings, such as the parameters of two revisions."""
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -9,7 +10,7 @@ class Change(NamedTuple):
 
     Attributes:
         key: Where it stands, as in ``train.epochs``.
-        old: Its value in the first; None where there is no such entry.
+        old: Its value in the first, as JSON types; None where there is no such entry.
         new: Its value in the second, likewise.
     """
 
@@ -33,4 +34,13 @@ def _entries(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
         if isinstance(value, Mapping) and value:
             yield from _entries(value, f"{prefix}{name}.")
         else:
-            yield f"{prefix}{name}", value
+            yield f"{prefix}{name}", _plain(value)
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as JSON can hold it; YAML's dates and infinities become text."""
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError):
+        return str(value)
+    return value

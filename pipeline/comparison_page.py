@@ -139,7 +139,7 @@ def _value(file: str, value: Any) -> str:
 
 
 def difference_facts(comparison: Comparison) -> dict[str, Any]:
-    """Return the difference as JSON types, in percentage points; -0.17, not -0.16999999999999998."""
+    """Return the difference as JSON types, in percentage points: -0.17, not -0.1699999999999999."""
     least = comparison.smallest_provable
     return {
         "difference_points": round(100 * comparison.difference, 9),

@@ -50,10 +50,8 @@ class Revision:
         if self.commit is None:
             file = PROJECT / path
             return file.read_bytes() if file.is_file() else None
-        found = _git("cat-file", "-e", f"{self.commit}:./{path}")
-        if found.returncode:
-            return None
-        return _git("cat-file", "blob", f"{self.commit}:./{path}").stdout
+        found = _git("cat-file", "blob", f"{self.commit}:./{path}")
+        return None if found.returncode else found.stdout
 
 
 def workspace() -> Revision:
@@ -75,7 +73,7 @@ def resolve(name: str) -> Revision:
     """
     repository = _git("rev-parse", "--git-dir")
     if repository.returncode:
-        raise PipelineError(f"{PROJECT}: {_last_line(repository.stderr)}")
+        raise PipelineError(f"{PROJECT}: {_reason(repository)}")
     found = _git("rev-parse", "--quiet", "--verify", f"{name}^{{commit}}")
     commits = found.stdout.decode().split() or _experiments(name)
     if len(commits) > 1:
@@ -84,8 +82,8 @@ def resolve(name: str) -> Revision:
             f"give one's hash, of {', '.join(commit[:7] for commit in commits)}"
         )
     if not commits:
-        is_shallow = _git("rev-parse", "--is-shallow-repository").stdout.strip() == b"true"
-        advice = "; this clone is shallow: `git fetch --unshallow` gets the rest" * is_shallow
+        shallow = _git("rev-parse", "--is-shallow-repository").stdout.strip() == b"true"
+        advice = "; this clone is shallow: `git fetch --unshallow` gets the rest" if shallow else ""
         raise PipelineError(f"{name!r}: no such revision or experiment{advice}")
     return Revision(name, commits[0])
 
@@ -119,7 +117,7 @@ def clone(revision: Revision, folder: Path) -> Path:
     ):
         result = _git(*config, *command, folder=folder)
         if result.returncode:
-            raise PipelineError(f"git {command[0]} failed: {_last_line(result.stderr)}")
+            raise PipelineError(f"git {command[0]} failed: {_reason(result)}")
     return folder / _git("rev-parse", "--show-prefix").stdout.decode().strip()
 
 
@@ -136,9 +134,11 @@ def _git(*arguments: str, folder: Path = PROJECT) -> "subprocess.CompletedProces
         raise PipelineError("git is not installed, or not on the PATH") from error
 
 
-def _last_line(stderr: bytes) -> str:
-    lines = stderr.decode(errors="replace").strip().splitlines()
-    return lines[-1].removeprefix("fatal: ") if lines else "no message"
+def _reason(failed: "subprocess.CompletedProcess[bytes]") -> str:
+    """Return what Git says of a failure; after the line that counts, it may give advice."""
+    lines = failed.stderr.decode(errors="replace").splitlines()
+    fatal = [line.removeprefix("fatal: ") for line in lines if line.startswith("fatal: ")]
+    return next(iter(fatal + lines), f"exit status {failed.returncode}")
 
 
 def without_repository(environment: Mapping[str, str]) -> dict[str, str]:

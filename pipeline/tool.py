@@ -56,8 +56,10 @@ def show(page: Page, facts: dict[str, Any], form: str) -> None:
         facts: The result for scripts, as JSON types.
         form: "text", "markdown" or "json".
     """
-    # Arrows and minus signs go through any pipe, whatever the locale.
+    # Arrows and minus signs go through any pipe, whatever the locale; and `| head` may end it.
     sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
+    if hasattr(signal, "SIGPIPE"):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     match form:
         case "text":
             print(as_text(page), end="")
@@ -73,9 +75,9 @@ def run_tool(name: str, tool: Callable[[], int]) -> NoReturn:
     Whatever the user can mend ends it with a message and exit status 2; an interruption or a
     termination with the shell's usual 128 + signal, after the clean-up of what was open.
     """
-    for number in ("SIGTERM", "SIGHUP"):  # Windows has no SIGHUP
-        if hasattr(signal, number):
-            signal.signal(getattr(signal, number), lambda got, _: sys.exit(128 + got))
+    for number in (getattr(signal, "SIGHUP", signal.SIGTERM), signal.SIGTERM):
+        if signal.getsignal(number) != signal.SIG_IGN:  # as nohup leaves it
+            signal.signal(number, lambda got, _: sys.exit(128 + got))
     try:
         sys.exit(tool())
     except (PipelineError, OSError) as error:

@@ -1,3 +1,7 @@
+import math
+from datetime import date
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -32,3 +36,19 @@ def test_there_are_changes_where_trees_differ_and_only_there(
 def test_changes_back_are_the_same_mirrored(old: dict[str, object], new: dict[str, object]) -> None:
     mirrored = [Change(key, after, before) for key, before, after in changes(old, new)]
     assert sorted(changes(new, old), key=str) == sorted(mirrored, key=str)
+
+
+def test_what_json_has_no_words_for_is_text() -> None:
+    values: dict[Any, Any] = {
+        "day": date(2026, 11, 24),
+        "most": math.inf,
+        "none": math.nan,
+        5: [math.nan],
+    }
+    assert changes({}, values) == [
+        Change("day", None, "2026-11-24"),
+        Change("most", None, "inf"),
+        Change("none", None, "nan"),
+        Change("5", None, "[nan]"),
+    ]
+    assert changes(values, values) == []

@@ -90,17 +90,19 @@ def _folders(keep: Path | None) -> Iterator[tuple[Path, Path]]:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise PipelineError(f"{keep}: expected a new or an empty folder for the clone")
         folder.mkdir(parents=True, exist_ok=True)
-        yield folder, Path(temporary)
-        if keep:
-            _say(f"The clone is in {folder}")
+        try:
+            yield folder, Path(temporary)
+        finally:
+            if keep:
+                _say(f"The clone is in {folder}")
 
 
 def _surroundings(scratch: Path) -> dict[str, str]:
     """Return the variables for DVC in the clone: those of this process, but no traces elsewhere."""
     variables = without_repository(dvc_environment())
     variables["DVC_SITE_CACHE_DIR"] = str(scratch / "dvc")
-    mirror = variables.get("MNIST_MIRROR", "")
-    if Path(mirror).is_dir():
+    mirror = variables.get("MNIST_MIRROR", "").strip()
+    if mirror and Path(mirror).is_dir():  # which may be named as seen from here
         variables["MNIST_MIRROR"] = str(Path(mirror).absolute())
     return variables
 
