@@ -39,6 +39,7 @@ check: $(VENV)/.installed  ## Check style and types
 bench: $(VENV)/.installed  ## Measure speed and memory, as ratios taken side by side
 	$(RUN) $(BENCH) benchmarks/epoch.py
 	$(RUN) $(BENCH) benchmarks/noop.py
+	$(RUN) $(BENCH) benchmarks/compare.py
 	$(RUN) $(BENCH) benchmarks/memory.py
 
 # Where these two tie NumPy's BLAS to an old kernel, it would be no yardstick.
