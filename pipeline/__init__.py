@@ -32,6 +32,7 @@ And those of the tools:
 - ``provenance``: what the results of a revision were made with
 - ``comparison``, ``comparison_page``: two models on the same images, and how that is shown
 - ``reproduction``, ``reproduction_page``: a lock and what came out again, and how that is shown
+- ``clean_clone``: a revision run from scratch, on nothing but what is committed
 - ``dvc_command``: DVC run on another copy of the project
 
 Imports go down only: a verb imports nouns, a noun never imports a verb, no verb imports a verb.

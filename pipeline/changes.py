@@ -23,24 +23,25 @@ def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]:
     """Return the entries that differ, in the order of the first tree, then of the second."""
     before, after = dict(_entries(old)), dict(_entries(new))
     return [
-        Change(key, before.get(key), after.get(key))
-        for key in before | after
-        if key not in before or key not in after or before[key] != after[key]
+        Change(".".join(way), before.get(way), after.get(way))
+        for way in before | after
+        # As text, since Python takes 1 and true for equal.
+        if json.dumps(before.get(way)) != json.dumps(after.get(way))
     ]
 
 
-def _entries(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def _entries(tree: Mapping[str, Any], way: tuple[str, ...] = ()) -> Iterator[tuple[Any, Any]]:
     for name, value in tree.items():
         if isinstance(value, Mapping) and value:
-            yield from _entries(value, f"{prefix}{name}.")
+            yield from _entries(value, (*way, str(name)))
         else:
-            yield f"{prefix}{name}", _plain(value)
+            yield (*way, str(name)), _plain(value)
 
 
 def _plain(value: Any) -> Any:
-    """Return a value as JSON can hold it; YAML's dates and infinities become text."""
+    """Return a value as JSON can hold it; YAML's dates and infinities become text, and null too."""
     try:
         json.dumps(value, allow_nan=False)
     except (TypeError, ValueError):
         return str(value)
-    return value
+    return "null" if value is None else value

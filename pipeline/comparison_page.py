@@ -40,8 +40,8 @@ def comparison_page(
     return [
         Headline(comparison.sentence, moods.get(comparison.verdict, "neutral")),
         *(
-            f"Out of date: {side.revision} has other results recorded than it would give now. "
-            f"Changed since: {', '.join(side.outdated)}. `dvc repro` brings them up to date."
+            f"Out of date: {', '.join(side.outdated)} changed after the predictions of "
+            f"{side.revision} were made. `dvc repro` brings them up to date."
             for side in sides
             if side.outdated
         ),

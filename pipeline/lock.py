@@ -1,7 +1,8 @@
 """``dvc.lock``: what every stage was run with, and what came out of it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -17,7 +18,7 @@ class LockedStage:
     """One run of a stage.
 
     Attributes:
-        deps: MD5 by path, of what it read.
+        deps: MD5 by path, of what it read; of a folder it ends in ".dir".
         params: Values by key, by parameter file.
         outs: MD5 by path, of what it wrote.
     """
@@ -39,36 +40,66 @@ def parse_lock(content: bytes, name: str) -> Lock:
     try:
         stages = YAML(typ="safe").load(content)["stages"]
         return {
-            stage: LockedStage(
-                deps={dep["path"]: dep["md5"] for dep in entry.get("deps", [])},
-                params=entry.get("params", {}),
-                outs={out["path"]: out["md5"] for out in entry.get("outs", [])},
+            str(stage): LockedStage(
+                deps=_hashes(entry.get("deps", [])),
+                params={
+                    str(file): dict(values) for file, values in entry.get("params", {}).items()
+                },
+                outs=_hashes(entry.get("outs", [])),
             )
             for stage, entry in stages.items()
         }
-    except (YAMLError, UnicodeDecodeError, LookupError, TypeError, AttributeError) as error:
-        raise PipelineError(f"{name}: not a lock file of DVC: {error!r}") from error
+    except (YAMLError, ValueError, LookupError, TypeError, AttributeError) as error:
+        reason = " ".join(str(error).split())
+        raise PipelineError(f"{name}: not a lock file of DVC: {reason}") from error
+
+
+def _hashes(entries: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Return MD5 by path; what is not known by its MD5, such as an address, is left out."""
+    return {str(entry["path"]): str(entry["md5"]) for entry in entries if entry.get("md5")}
+
+
+def entries(lock: Lock) -> set[tuple[str, str]]:
+    """Return what a lock has entries for, whatever their values: stage and file, or parameter."""
+    return {
+        (name, entry)
+        for name, stage in lock.items()
+        for entry in (
+            *stage.deps,
+            *stage.outs,
+            *(f"{file}: {key}" for file, values in stage.params.items() for key in values),
+        )
+    }
+
+
+def overlap(path: str, other: str) -> bool:
+    """Return whether two paths are the same, or one is a folder that holds the other."""
+    one, two = PurePosixPath(path), PurePosixPath(other)
+    return one.is_relative_to(two) or two.is_relative_to(one)
+
+
+def writers(lock: Lock, path: str) -> set[str]:
+    """Return the stages that write a path, something in it, or the folder that it is in."""
+    return {name for name, stage in lock.items() if any(overlap(path, out) for out in stage.outs)}
 
 
 def sources(lock: Lock) -> dict[str, str]:
     """Return what stages read and no stage writes, which is the code: MD5 by path."""
-    written = {path for stage in lock.values() for path in stage.outs}
     return {
         path: md5
         for stage in lock.values()
         for path, md5 in stage.deps.items()
-        if path not in written
+        if not writers(lock, path)
     }
 
 
 def upstream(lock: Lock, output: str) -> set[str]:
-    """Return the stages that have to run before the one that writes ``output`` can."""
-    writers = {path: name for name, stage in lock.items() for path in stage.outs}
+    """Return the stages that have to run before those that write ``output`` can."""
     found: set[str] = set()
-    waiting = {writers[output]} if output in writers else set()
+    waiting = writers(lock, output)
     while waiting:
         waiting = {
-            writers[path] for name in waiting for path in lock[name].deps if path in writers
+            writer for name in waiting for path in lock[name].deps for writer in writers(lock, path)
         } - found
         found |= waiting
     return found

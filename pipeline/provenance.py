@@ -3,13 +3,14 @@
 import hashlib
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from pipeline.changes import Change, changes
-from pipeline.lock import LOCK_FILE, Lock, parse_lock, sources
+from pipeline.lock import LOCK_FILE, Lock, parse_lock, sources, upstream, writers
 from pipeline.predictions import PREDICTIONS_FILE
 from pipeline.revisions import Revision
 from pipeline.stage import PARAMS_FILE, PipelineError
@@ -17,52 +18,35 @@ from pipeline.stage import PARAMS_FILE, PipelineError
 ENVIRONMENT_FILE = "reports/environment.json"
 
 
-def differences(base: Revision, revision: Revision) -> dict[str, list[Change]]:
-    """Return what could explain a difference in results: the changed entries, file by file.
+@dataclass(frozen=True)
+class Provenance:
+    """What a revision tells of its results; nothing where it lacks a file.
 
-    Of the code they are the MD5 in ``dvc.lock``, which tells what the results were made with.
+    Attributes:
+        params: The parameters.
+        environment: What training wrote down of its environment.
+        lock: What DVC recorded of every stage.
+    """
+
+    params: Mapping[str, Any]
+    environment: Mapping[str, Any]
+    lock: Lock
+
+
+def provenance(revision: Revision) -> Provenance:
+    """Return what a revision tells of its results.
 
     Raises:
         PipelineError: One of the files is not what it should be.
     """
-    readers: dict[str, Callable[[Revision], Mapping[str, Any]]] = {
-        str(PARAMS_FILE): read_params,
-        ENVIRONMENT_FILE: read_environment,
-        LOCK_FILE: lambda one: sources(read_lock(one)),
-    }
-    return {name: changes(read(base), read(revision)) for name, read in readers.items()}
-
-
-def outdated(revision: Revision) -> list[str]:
-    """Return the files that are not those that ``dvc.lock`` says the predictions belong to.
-
-    Raises:
-        PipelineError: The parameters or the lock are not what they should be.
-    """
-    lock, params = read_lock(revision), read_params(revision)
-    recorded = sources(lock)
-    for stage in lock.values():
-        recorded |= {path: md5 for path, md5 in stage.outs.items() if path == PREDICTIONS_FILE}
-    found = {
-        path
-        for path, md5 in recorded.items()
-        if hashlib.md5(revision.read(path) or b"", usedforsecurity=False).hexdigest() != md5
-    }
-    for stage in lock.values():
-        read = stage.params.get(str(PARAMS_FILE), {})
-        found |= {str(PARAMS_FILE) for section in read if params.get(section) != read[section]}
-    return sorted(found)
-
-
-def read_params(revision: Revision) -> Mapping[str, Any]:
-    """Return a revision's parameters; none where it has no such file."""
-    path = str(PARAMS_FILE)
-    return _parse(YAML(typ="safe").load, revision.read(path), f"{revision}: {path}")
-
-
-def read_environment(revision: Revision) -> Mapping[str, Any]:
-    """Return what a revision's training recorded of its environment; nothing without a record."""
-    return parse_environment(revision.read(ENVIRONMENT_FILE), f"{revision}: {ENVIRONMENT_FILE}")
+    params, environment, lock = (
+        revision.read(path) for path in (str(PARAMS_FILE), ENVIRONMENT_FILE, LOCK_FILE)
+    )
+    return Provenance(
+        _parse(YAML(typ="safe").load, params, f"{revision}: {PARAMS_FILE}"),
+        parse_environment(environment, f"{revision}: {ENVIRONMENT_FILE}"),
+        {} if lock is None else parse_lock(lock, f"{revision}: {LOCK_FILE}"),
+    )
 
 
 def parse_environment(content: bytes | None, name: str) -> Mapping[str, Any]:
@@ -74,19 +58,58 @@ def parse_environment(content: bytes | None, name: str) -> Mapping[str, Any]:
     return _parse(json.loads, content, name)
 
 
-def read_lock(revision: Revision) -> Lock:
-    """Return what ``dvc.lock`` records; no stages where there is no such file."""
-    content = revision.read(LOCK_FILE)
-    return {} if content is None else parse_lock(content, f"{revision}: {LOCK_FILE}")
-
-
 def _parse(parse: Callable[[bytes], Any], content: bytes | None, name: str) -> Mapping[str, Any]:
     if content is None:
         return {}
     try:
         found = parse(content)
-    except (YAMLError, ValueError) as error:  # a wrong encoding is a ValueError
+    except (YAMLError, ValueError, RecursionError) as error:  # a wrong encoding is a ValueError
         raise PipelineError(f"{name}: {' '.join(str(error).split())}") from error
+    if found is None:
+        return {}
     if not isinstance(found, Mapping):
         raise PipelineError(f"{name}: expected keys with values, found none")
     return found
+
+
+def differences(base: Provenance, revision: Provenance) -> dict[str, list[Change]]:
+    """Return what could explain a difference in results: the changed entries, file by file.
+
+    Of the code they are the MD5 in ``dvc.lock``, which tells what the results were made with.
+    """
+    return {
+        str(PARAMS_FILE): changes(base.params, revision.params),
+        ENVIRONMENT_FILE: changes(base.environment, revision.environment),
+        # A path is one key, whatever dots are in it.
+        LOCK_FILE: changes(sources(base.lock), sources(revision.lock)),
+    }
+
+
+def outdated(revision: Revision, found: Provenance) -> list[str]:
+    """Return the files that have changed since the revision's predictions were made.
+
+    Seen are the predictions themselves, and the parameters and the code of the stages that
+    lead to them; data and folders are not looked into.
+    """
+    stages = upstream(found.lock, PREDICTIONS_FILE) | writers(found.lock, PREDICTIONS_FILE)
+    lock = {name: found.lock[name] for name in found.lock if name in stages}
+    recorded = sources(lock)
+    changed = set()
+    for stage in lock.values():
+        recorded |= {path: md5 for path, md5 in stage.outs.items() if path == PREDICTIONS_FILE}
+        read = stage.params.get(str(PARAMS_FILE), {})
+        if changes(read, {key: _value(found.params, key) for key in read}):
+            changed.add(str(PARAMS_FILE))
+    for path, md5 in recorded.items():
+        content = None if md5.endswith(".dir") else revision.read(path)
+        if content is not None and hashlib.md5(content, usedforsecurity=False).hexdigest() != md5:
+            changed.add(path)
+    return sorted(changed)
+
+
+def _value(params: Mapping[str, Any], key: str) -> Any:
+    """Return the value at a key of ``dvc.yaml``, in which dots lead downwards."""
+    value: Any = params
+    for part in key.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value

@@ -1,12 +1,12 @@
 """What came out when a locked pipeline was run again, against what its lock promises."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from pipeline.changes import Change
 from pipeline.comparison import Comparison
-from pipeline.lock import Lock, sources, upstream
+from pipeline.lock import Lock, overlap, sources, upstream
 from pipeline.provenance import ENVIRONMENT_FILE
 
 REPRODUCED = "reproduced"
@@ -20,14 +20,14 @@ class Output(NamedTuple):
     Attributes:
         stage: Its name.
         path: Of the file.
-        locked: MD5 in the lock; None where the lock has no such output.
-        reproduced: MD5 of what came out; None where nothing did.
+        locked: MD5 in the lock.
+        reproduced: MD5 of what came out.
     """
 
     stage: str
     path: str
-    locked: str | None
-    reproduced: str | None
+    locked: str
+    reproduced: str
 
     @property
     def is_same(self) -> bool:
@@ -37,7 +37,7 @@ class Output(NamedTuple):
 
 @dataclass(frozen=True)
 class Reproduction:
-    """A lock, and the lock that a run from scratch wrote.
+    """A lock, and the lock that a run from scratch wrote: the same entries, perhaps other values.
 
     Attributes:
         locked: What the revision promises.
@@ -45,21 +45,22 @@ class Reproduction:
         environment: Entries of the environment that differ, old as locked, new as now.
         comparison: Of the locked predictions with those that came out; None where they are
             of different images, or missing.
+        claimed_accuracy: In the committed metrics; None where they do not say.
     """
 
     locked: Lock
     reproduced: Lock
     environment: Sequence[Change]
     comparison: Comparison | None
+    claimed_accuracy: float | None
 
     @property
     def outputs(self) -> list[Output]:
         """Every output of the pipeline, in the order of the stages."""
         return [
-            Output(stage, path, before.get(path), after.get(path))
-            for stage in {**self.locked, **self.reproduced}
-            for before, after in [(outs(self.locked, stage), outs(self.reproduced, stage))]
-            for path in {**before, **after}
+            Output(name, path, md5, self.reproduced[name].outs[path])
+            for name, stage in self.locked.items()
+            for path, md5 in stage.outs.items()
         ]
 
     @property
@@ -69,27 +70,28 @@ class Reproduction:
         DVC hashes what a stage depends on when the stage has ended, so a change before that
         ties the outputs to bytes that they were not made from.
         """
-        # Code had the locked bytes when the run began, data those that their stage wrote.
+        # Code had the locked bytes when the run began, data those that their stage wrote. What
+        # is part of a folder has no hash of its own to be held against.
         expected = sources(self.locked)
         for stage in self.reproduced.values():
             expected |= stage.outs
         for name, stage in self.reproduced.items():
             for path, md5 in stage.deps.items():
-                if md5 != expected.get(path):
+                if md5 != expected.get(path, md5):
                     return path, name
             for path, params in stage.params.items():
-                if name in self.locked and params != self.locked[name].params.get(path):
+                if params != self.locked[name].params[path]:
                     return path, name
         return None
 
     @property
     def first_difference(self) -> str | None:
         """The first stage with an output that differs although all that it read is the same."""
-        differing = {output.path for output in self.outputs if not output.is_same}
-        for name, stage in {**self.locked, **self.reproduced}.items():
-            written = {*outs(self.locked, name), *outs(self.reproduced, name)}
-            if differing & written and not differing & set(stage.deps):
-                return name
+        differing = [output for output in self.outputs if not output.is_same]
+        for output in differing:
+            deps = self.locked[output.stage].deps
+            if not any(overlap(path, other.path) for path in deps for other in differing):
+                return output.stage
         return None
 
     @property
@@ -101,43 +103,47 @@ class Reproduction:
     @property
     def verdict(self) -> str:
         """Reproduced, consistent or not reproduced."""
-        if self.changed_meanwhile:
-            return NOT_REPRODUCED
-        if all(output.is_same for output in self.outputs):
+        if not self.changed_meanwhile and all(output.is_same for output in self.outputs):
             return REPRODUCED
-        agrees = self.comparison is not None and self.comparison.is_equivalent
-        return CONSISTENT if self.environment and self.data_are_same and agrees else NOT_REPRODUCED
+        return NOT_REPRODUCED if self.objection else CONSISTENT
+
+    @property
+    def objection(self) -> str:  # noqa: PLR0911 (a table of cases)
+        """Why what is not the same to the byte is not consistent either; empty if it is."""
+        if self.changed_meanwhile:
+            path, stage = self.changed_meanwhile
+            return f"{path}, on which stage {stage!r} depends, changed during the run"
+        if not self.environment:
+            return "the environment is the same"
+        if not self.data_are_same:
+            return "it comes before all that depends on the environment"
+        if self.comparison is None:
+            return "the environment differs, but the predictions cannot be compared"
+        if not self.comparison.is_equivalent:
+            return "the environment differs, but the predictions do not agree within the margin"
+        if self.claimed_accuracy not in {None, self.comparison.base.share}:
+            return (
+                f"the committed metrics claim an accuracy of {self.claimed_accuracy:.2%}, "
+                f"but the predictions beside them have {self.comparison.base.share:.2%}"
+            )
+        return ""
 
     @property
     def sentence(self) -> str:
         """The verdict and its reason."""
         outputs = self.outputs
+        differing = [output for output in outputs if not output.is_same]
         if self.verdict == REPRODUCED:
             return f"Reproduced: all {len(outputs)} outputs are the same to the byte."
         if self.changed_meanwhile:
-            path, stage = self.changed_meanwhile
-            return (
-                f"Not reproduced: {path}, on which stage {stage!r} depends, changed during the run."
-            )
-        differing = (
-            f"{sum(not output.is_same for output in outputs)} of {len(outputs)} outputs differ"
-        )
+            return f"Not reproduced: {self.objection}."
+        counted = f"{len(differing)} of {len(outputs)} outputs differ"
         if self.verdict == CONSISTENT:
             return (
-                f"Consistent: {differing}, but so does the environment; the data are the same, and "
+                f"Consistent: {counted}, but so does the environment; the data are the same, and "
                 "the predictions agree within the margin."
             )
-        where = f"{differing}, first of stage {self.first_difference!r}, whose inputs are the same"
-        if not self.environment:
-            return f"Not reproduced: {where}; so is the environment."
-        if not self.data_are_same:
-            return f"Not reproduced: {where}; it does not depend on the environment."
         return (
-            f"Not reproduced: {where}; the environment differs, "
-            "but the predictions do not agree within the margin."
+            f"Not reproduced: {counted}, first of stage {self.first_difference!r}, "
+            f"whose inputs are the same; {self.objection}."
         )
-
-
-def outs(lock: Lock, stage: str) -> Mapping[str, str]:
-    """Return what a stage wrote, MD5 by path; nothing if it did not run."""
-    return lock[stage].outs if stage in lock else {}

@@ -21,8 +21,8 @@ def reproduction_page(revision: Revision, reproduction: Reproduction) -> Page:
                 [
                     output.stage,
                     output.path,
-                    (output.locked or "none")[:8],
-                    (output.reproduced or "none")[:8],
+                    output.locked[:8],
+                    output.reproduced[:8],
                     "yes" if output.is_same else "NO",
                 ]
                 for output in reproduction.outputs

@@ -1,6 +1,7 @@
 """Revisions of the project: what Git holds of each of them, and the workspace."""
 
 import os
+import re
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,11 +11,12 @@ from pipeline.stage import PipelineError
 
 PROJECT = Path(__file__).parents[1]
 WORKSPACE = "workspace"
-# Some of `git rev-parse --local-env-vars`: what would lead Git to another repository.
+# Most are of `git rev-parse --local-env-vars`: what would lead Git to another repository.
 REPOSITORY_VARIABLES = frozenset(
     {
         "GIT_ALTERNATE_OBJECT_DIRECTORIES",
         "GIT_COMMON_DIR",
+        "GIT_DEFAULT_HASH",
         "GIT_DIR",
         "GIT_INDEX_FILE",
         "GIT_OBJECT_DIRECTORY",
@@ -46,12 +48,21 @@ class Revision:
 
         Args:
             path: Relative to the project's root folder, with forward slashes.
+
+        Raises:
+            PipelineError: Git has lost the content.
+            OSError: The file in the workspace cannot be read.
         """
         if self.commit is None:
             file = PROJECT / path
             return file.read_bytes() if file.is_file() else None
-        found = _git("cat-file", "blob", f"{self.commit}:./{path}")
-        return None if found.returncode else found.stdout
+        name = f"{self.commit}:./{path}"
+        found = _git("cat-file", "blob", name)
+        if not found.returncode:
+            return found.stdout
+        if _git("rev-parse", "--quiet", "--verify", name).returncode:
+            return None
+        raise PipelineError(f"{self}: {path} cannot be read: {_reason(found)}")
 
 
 def workspace() -> Revision:
@@ -59,10 +70,21 @@ def workspace() -> Revision:
     return Revision(WORKSPACE, None)
 
 
-def default_base() -> str:
-    """Return the name of what a change is compared with: main, or on main the commit before."""
-    branch = _git("symbolic-ref", "--quiet", "--short", "HEAD").stdout.decode().strip()
-    return "HEAD~1" if branch == "main" else "main"
+def default_base() -> Revision:
+    """Return what a change is compared with: the branch main, or on main the commit before.
+
+    Raises:
+        PipelineError: There is no such commit.
+    """
+    names = {"main": "refs/heads/main", "origin/main": "refs/remotes/origin/main"}
+    mains = [Revision(name, commit) for name, full in names.items() if (commit := _commit(full))]
+    if not mains:
+        _require_repository()
+        raise PipelineError("there is no branch main here: name what to compare with")
+    branch = _git("symbolic-ref", "--quiet", "HEAD").stdout.decode().strip()
+    # Runners of CI check a commit out, not a branch.
+    is_detached_main = not branch and _commit("HEAD") == mains[0].commit
+    return resolve("HEAD~1") if branch == names["main"] or is_detached_main else mains[0]
 
 
 def resolve(name: str) -> Revision:
@@ -71,11 +93,9 @@ def resolve(name: str) -> Revision:
     Raises:
         PipelineError: There is no such revision, or more than one experiment of that name.
     """
-    repository = _git("rev-parse", "--git-dir")
-    if repository.returncode:
-        raise PipelineError(f"{PROJECT}: {_reason(repository)}")
-    found = _git("rev-parse", "--quiet", "--verify", f"{name}^{{commit}}")
-    commits = found.stdout.decode().split() or _experiments(name)
+    _require_repository()
+    commit = _commit(name)
+    commits = [commit] if commit else _experiments(name)
     if len(commits) > 1:
         raise PipelineError(
             f"{name!r}: {len(commits)} experiments have this name: "
@@ -86,6 +106,19 @@ def resolve(name: str) -> Revision:
         advice = "; this clone is shallow: `git fetch --unshallow` gets the rest" if shallow else ""
         raise PipelineError(f"{name!r}: no such revision or experiment{advice}")
     return Revision(name, commits[0])
+
+
+def _require_repository() -> None:
+    found = _git("rev-parse", "--git-dir")
+    if found.returncode:
+        raise PipelineError(f"{PROJECT}: {_reason(found)}")
+
+
+def _commit(name: str) -> str | None:
+    """Return the hash of the one commit that Git knows by a name."""
+    found = _git("rev-parse", "--quiet", "--verify", f"{name}^{{commit}}").stdout.decode().strip()
+    # Of a range such as a..b it gives two, of which one is negated.
+    return found if re.fullmatch("[0-9a-f]{40,64}", found) else None
 
 
 def _experiments(name: str) -> list[str]:

@@ -72,13 +72,14 @@ def dependencies_unchanged(stage: str) -> Iterator[None]:
     """Make sure that what a stage depends on does not change in the course of it.
 
     DVC hashes it when the stage has ended. A file edited before that would go into ``dvc.lock``
-    with results that another version of it has made (treeverse/dvc#11058).
+    with results that another version of it has made (treeverse/dvc#11058). Not seen are a change
+    before this begins, while modules are imported, one inside a folder, and one that is undone.
 
     Raises:
         PipelineError: A file that ``dvc.yaml`` lists, or the stage's parameters, changed.
     """
     stages = read_section("stages", DVC_FILE) if DVC_FILE.exists() else {}
-    paths = [Path(dependency) for dependency in stages.get(stage, {}).get("deps", [])]
+    paths = [Path(dependency) for dependency in stages.get(stage, {}).get("deps") or []]
 
     def fingerprints() -> dict[Path, Any]:
         return {PARAMS_FILE: read_section(stage)} | {path: _fingerprint(path) for path in paths}

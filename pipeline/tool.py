@@ -3,15 +3,20 @@
 import argparse
 import json
 import math
+import os
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import Any, NoReturn
 
 from pipeline.page import Page, as_markdown, as_text
 from pipeline.stage import PipelineError
 
 ERROR = 2
+# Windows has no SIGHUP.
+STOPPING = {signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)}
 MOST_POINTS = 100
 
 
@@ -45,7 +50,7 @@ def percentage_points(text: str) -> float:
         raise argparse.ArgumentTypeError(
             f"expected percentage points from 0 to 100, found {text!r}"
         )
-    return points
+    return abs(points)  # of -0
 
 
 def show(page: Page, facts: dict[str, Any], form: str) -> None:
@@ -72,17 +77,34 @@ def show(page: Page, facts: dict[str, Any], form: str) -> None:
 def run_tool(name: str, tool: Callable[[], int]) -> NoReturn:
     """Run a tool and end the process with the exit status that it returns.
 
-    Whatever the user can mend ends it with a message and exit status 2; an interruption or a
-    termination with the shell's usual 128 + signal, after the clean-up of what was open.
+    A failure ends it with a message and exit status 2, one that nobody has thought of too: 1
+    is a verdict. An interruption or a termination ends it with the shell's usual 128 + signal,
+    after the clean-up of what was open.
     """
-    for number in (getattr(signal, "SIGHUP", signal.SIGTERM), signal.SIGTERM):
+
+    def stop(number: int, _: object) -> NoReturn:
+        for other in STOPPING:  # a second one is not to disturb the clean-up
+            signal.signal(other, signal.SIG_IGN)
+        sys.exit(128 + number)
+
+    for number in STOPPING:
         if signal.getsignal(number) != signal.SIG_IGN:  # as nohup leaves it
-            signal.signal(number, lambda got, _: sys.exit(128 + got))
+            signal.signal(number, stop)
+    # Python has neither where its descriptor was closed.
+    sys.stderr = sys.stderr or Path(os.devnull).open("w")  # noqa: SIM115 (open to the end)
+    if not sys.stdout:
+        _complain(f"{name}: standard output is closed")
+        sys.exit(ERROR)
     try:
         sys.exit(tool())
     except (PipelineError, OSError) as error:
-        print(f"{name}: {error}", file=sys.stderr)
-        sys.exit(ERROR)
-    except KeyboardInterrupt:
-        print(f"{name}: interrupted", file=sys.stderr)
-        sys.exit(128 + signal.SIGINT)
+        _complain(f"{name}: {error}")
+    except Exception as error:  # noqa: BLE001 (see above)
+        _complain(f"{name}: unexpected {type(error).__name__}: {error}")
+    sys.exit(ERROR)
+
+
+def _complain(message: str) -> None:
+    """Print a message to standard error, if anybody still listens there."""
+    with suppress(OSError):
+        print(message, file=sys.stderr, flush=True)

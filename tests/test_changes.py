@@ -1,3 +1,4 @@
+import json
 import math
 from datetime import date
 from typing import Any
@@ -8,8 +9,8 @@ from hypothesis import strategies as st
 from pipeline.changes import Change, changes
 
 trees = st.recursive(
-    st.integers(0, 2) | st.lists(st.integers(0, 2), max_size=2),
-    lambda values: st.dictionaries(st.sampled_from("abc"), values, max_size=3),
+    st.integers(0, 2) | st.booleans() | st.none() | st.lists(st.integers(0, 2), max_size=2),
+    lambda values: st.dictionaries(st.sampled_from(["a", "b", "a.b"]), values, max_size=3),
     max_leaves=6,
 ).filter(lambda tree: isinstance(tree, dict))
 
@@ -29,13 +30,20 @@ def test_changes_name_the_way_to_an_entry() -> None:
 def test_there_are_changes_where_trees_differ_and_only_there(
     old: dict[str, object], new: dict[str, object]
 ) -> None:
-    assert bool(changes(old, new)) == (old != new)
+    # As text, for 1 == True.
+    same = json.dumps(old, sort_keys=True) == json.dumps(new, sort_keys=True)
+    assert bool(changes(old, new)) != same
 
 
 @given(trees, trees)
 def test_changes_back_are_the_same_mirrored(old: dict[str, object], new: dict[str, object]) -> None:
     mirrored = [Change(key, after, before) for key, before, after in changes(old, new)]
     assert sorted(changes(new, old), key=str) == sorted(mirrored, key=str)
+
+
+def test_null_is_a_value() -> None:
+    assert changes({"a": None}, {}) == [Change("a", "null", None)]
+    assert changes({"a": None}, {"a": None}) == []
 
 
 def test_what_json_has_no_words_for_is_text() -> None:

@@ -1,6 +1,6 @@
 import pytest
 
-from pipeline.lock import LockedStage, parse_lock, sources, upstream
+from pipeline.lock import LockedStage, entries, parse_lock, sources, upstream, writers
 from pipeline.stage import PipelineError
 
 LOCK = b"""\
@@ -63,6 +63,29 @@ def test_stages_are_read_with_what_went_in_and_came_out() -> None:
     assert lock["plot"].outs == {}
 
 
+def test_dependency_without_md5_is_left_out() -> None:
+    lock = parse_lock(b"stages: {a: {deps: [{path: 'https://example.invalid/x', etag: e}]}}", "x")
+    assert lock["a"].deps == {}
+
+
+def test_folder_is_written_by_who_writes_into_it_and_its_files_by_who_writes_it() -> None:
+    lock = {
+        "prepare": LockedStage({"code.py": "a"}, {}, {"data": "b.dir"}),
+        "train": LockedStage({"data/images.npy": "c"}, {}, {"models/one": "d"}),
+        "plot": LockedStage({"models": "e.dir", "datafile": "f"}, {}, {}),
+    }
+    assert writers(lock, "data/images.npy") == {"prepare"}
+    assert writers(lock, "models") == {"train"}
+    assert sources(lock) == {"code.py": "a", "datafile": "f"}
+    assert upstream(lock, "models/one") == {"prepare"}
+
+
+def test_entries_are_files_and_parameters() -> None:
+    assert entries({"a": LockedStage({"x": "1"}, {"p": {"k": 1}}, {"y": "2"})}) == {
+        *[("a", "x"), ("a", "p: k"), ("a", "y")]
+    }
+
+
 def test_sources_are_what_no_stage_writes() -> None:
     assert sources(parse_lock(LOCK, "dvc.lock")) == {"prepare.py": "aa", "train.py": "cc"}
 
@@ -78,7 +101,8 @@ def test_upstream_is_what_runs_before(output: str, stages: set[str]) -> None:
 @pytest.mark.parametrize(
     "content",
     [b"", b"stages", b"stages: [", b"schema: '2.0'", b"\xff", b"stages: {a: 1}", b"stages: [1]",
-     b"stages: {a: {deps: [{path: x}]}}", b"stages: {a: {outs: [x]}}", b"a: 1\na: 2"],
+     b"stages: {a: {deps: [x]}}", b"stages: {a: {outs: [{md5: a}]}}", b"a: 1\na: 2",
+     b"stages: {a: {params: [x]}}", b"stages: {a: {params: {p: [x]}}}", b"stages: {a: {outs: }}"],
 )  # fmt: skip
 def test_what_is_no_lock_is_refused(content: bytes) -> None:
     with pytest.raises(PipelineError, match=r"main: dvc\.lock: not a lock file of DVC") as caught:

@@ -45,8 +45,11 @@ def reproduction(
     environment: list[Change] | None = None,
     gains: int = 0,
     losses: int = 0,
+    claimed_accuracy: float | None = None,
 ) -> Reproduction:
-    return Reproduction(lock(), reproduced, environment or [], comparison(gains, losses))
+    return Reproduction(
+        lock(), reproduced, environment or [], comparison(gains, losses), claimed_accuracy
+    )
 
 
 def test_equal_bytes_are_reproduced_whatever_the_environment() -> None:
@@ -69,13 +72,17 @@ def test_other_bytes_in_another_environment_with_like_predictions_are_consistent
 @pytest.mark.parametrize(
     ("found", "stage", "reason"),
     [
-        (reproduction(lock(model="x", figure="x")), "train", "so is the environment"),
-        (reproduction(lock(figure="x")), "plot", "so is the environment"),
-        (reproduction(lock(data="x", model="x", figure="x")), "prepare", "so is the environment"),
+        (reproduction(lock(model="x", figure="x")), "train", "the environment is the same"),
+        (reproduction(lock(figure="x")), "plot", "the environment is the same"),
+        (
+            reproduction(lock(data="x", model="x", figure="x")),
+            "prepare",
+            "the environment is the same",
+        ),
         (
             reproduction(lock(data="x", model="x"), environment=OTHER),
             "prepare",
-            "it does not depend on the environment",
+            "it comes before all that depends on the environment",
         ),
         (
             reproduction(lock(model="x"), environment=OTHER, losses=90),
@@ -89,9 +96,14 @@ def test_other_bytes_in_another_environment_with_like_predictions_are_consistent
             "the predictions do not agree within the margin",
         ),
         (
-            Reproduction(lock(), lock(model="x"), OTHER, None),
+            Reproduction(lock(), lock(model="x"), OTHER, None, None),
             "train",
-            "the predictions do not agree within the margin",
+            "the predictions cannot be compared",
+        ),
+        (
+            reproduction(lock(model="x"), environment=OTHER, claimed_accuracy=0.9765),
+            "train",
+            "claim an accuracy of 97.65%, but the predictions beside them have 100.00%",
         ),
     ],
 )
@@ -102,11 +114,23 @@ def test_anything_else_is_not_reproduced(found: Reproduction, stage: str, reason
     assert reason in found.sentence
 
 
-def test_output_of_one_side_only_is_a_difference() -> None:
-    whole, part = lock(), {name: stage for name, stage in lock().items() if name != "plot"}
-    for found in (Reproduction(whole, part, [], None), Reproduction(part, whole, [], None)):
-        assert found.verdict == "not reproduced"
-        assert found.first_difference == "plot"
+def test_metrics_that_agree_with_their_predictions_are_no_objection() -> None:
+    found = reproduction(lock(model="x"), environment=OTHER, claimed_accuracy=1.0)
+    assert found.verdict == "consistent"
+
+
+def test_file_of_a_folder_that_differs_is_no_change_during_the_run() -> None:
+    """A folder has one hash, and a file in it another."""
+
+    def folder(md5: str) -> Lock:
+        return {
+            "prepare": LockedStage({"prepare.py": "a"}, {}, {"d": f"{md5}.dir"}),
+            "train": LockedStage({"d/x.txt": md5}, {}, {"model": md5}),
+        }
+
+    found = Reproduction(folder("b"), folder("c"), [], None, None)
+    assert found.changed_meanwhile is None
+    assert found.first_difference == "prepare"
 
 
 @pytest.mark.parametrize(

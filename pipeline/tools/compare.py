@@ -9,7 +9,7 @@ import pandas as pd
 from pipeline.comparison import Comparison, compare_predictions
 from pipeline.comparison_page import Side, comparison_facts, comparison_page
 from pipeline.predictions import PREDICTIONS_FILE, parse_predictions
-from pipeline.provenance import differences, outdated
+from pipeline.provenance import differences, outdated, provenance
 from pipeline.revisions import Revision, default_base, resolve, workspace
 from pipeline.stage import PipelineError
 from pipeline.tool import percentage_points, run_tool, show, tool_parser
@@ -36,7 +36,8 @@ def main() -> int:
     parser = tool_parser("compare", __doc__)
     parser.epilog = (
         "Exit status: 0; with --fail-if-worse, 1 unless the revision is shown to be no worse than\n"
-        "the margin; 2 for errors."
+        "the margin; 2 for errors. Results are judged as they are: that they are out of date is\n"
+        "told, but the gate for that is `dvc status --quiet`."
     )
     parser.add_argument("base", nargs="?", metavar="BASE", help="default: main, on main HEAD~1")
     parser.add_argument(
@@ -55,14 +56,15 @@ def main() -> int:
         help="exit with 1 unless the lower bound of the difference is above minus the margin",
     )
     arguments = parser.parse_args()
-    base = resolve(default_base() if arguments.base is None else arguments.base)
+    base = default_base() if arguments.base is None else resolve(arguments.base)
     revision = workspace() if arguments.revision is None else resolve(arguments.revision)
     comparison = compare(base, revision, arguments.margin)
+    made = [provenance(base), provenance(revision)]
     sides = [
-        Side(base, comparison.base, outdated(base)),
-        Side(revision, comparison.revision, outdated(revision)),
+        Side(base, comparison.base, outdated(base, made[0])),
+        Side(revision, comparison.revision, outdated(revision, made[1])),
     ]
-    result = sides, comparison, differences(base, revision)
+    result = sides, comparison, differences(*made)
     show(comparison_page(*result), comparison_facts(*result), arguments.format)
     return int(arguments.fail_if_worse and not comparison.is_no_worse)
 

@@ -11,28 +11,25 @@ revision's dvc.lock. The workspace is not touched. There are three verdicts:
 """
 
 import json
-import shutil
-import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.changes import changes
+from pipeline.clean_clone import run_in_clone
 from pipeline.comparison import Comparison, compare_predictions
-from pipeline.dvc_command import dvc_environment, run_dvc
-from pipeline.lock import LOCK_FILE, Lock, parse_lock
+from pipeline.lock import LOCK_FILE, Lock, entries, parse_lock
 from pipeline.predictions import PREDICTIONS_FILE, parse_predictions
 from pipeline.provenance import ENVIRONMENT_FILE, parse_environment
 from pipeline.reproduction import NOT_REPRODUCED, Reproduction
 from pipeline.reproduction_page import reproduction_facts, reproduction_page
-from pipeline.revisions import Revision, clone, resolve, without_repository
+from pipeline.revisions import Revision, resolve
 from pipeline.stage import PipelineError
 from pipeline.tool import percentage_points, run_tool, show, tool_parser
 
-# What DVC says of files in a clone without data; they are there after the run.
-ABSENT = {"deleted", "not in cache"}
+METRICS_FILE = "reports/metrics.json"
 
 
 def verify(revision: Revision, margin: float, keep: Path | None = None) -> Reproduction:
@@ -53,32 +50,20 @@ def verify(revision: Revision, margin: float, keep: Path | None = None) -> Repro
     locked = parse_lock(promised, f"{revision}: {LOCK_FILE}")
     with _folders(keep) as (folder, scratch):
         _say(f"Running the pipeline of {revision} from scratch, in a clone of its own\n")
-        project = clone(revision, folder)
-        surroundings = _surroundings(scratch)
-        _refuse_stale(revision, project, surroundings)
-        _remove_results(project, locked)
-        status = run_dvc(
-            *("repro", "--force", "--no-run-cache", "--no-commit"),
-            folder=project,
-            environment=surroundings,
-            output=sys.stderr,
-        )
+        project = run_in_clone(revision, locked, folder, scratch)
         _say("")
-        if status:
-            raise PipelineError(
-                f"{revision} does not run in a clean clone: dvc repro ended with exit status "
-                f"{status}; its message stands above"
-            )
+        reproduced = parse_lock((project / LOCK_FILE).read_bytes(), LOCK_FILE)
+        _refuse_leftovers(revision, locked, reproduced)
+        environment = (
+            parse_environment(content, ENVIRONMENT_FILE)
+            for content in _both(revision, project, ENVIRONMENT_FILE)
+        )
         return Reproduction(
-            locked=locked,
-            reproduced=parse_lock((project / LOCK_FILE).read_bytes(), LOCK_FILE),
-            environment=changes(
-                *(
-                    parse_environment(content, ENVIRONMENT_FILE)
-                    for content in _both(revision, project, ENVIRONMENT_FILE)
-                )
-            ),
+            locked,
+            reproduced,
+            environment=changes(*environment),
             comparison=_compare(*_both(revision, project, PREDICTIONS_FILE), margin),
+            claimed_accuracy=_claimed_accuracy(revision),
         )
 
 
@@ -97,67 +82,15 @@ def _folders(keep: Path | None) -> Iterator[tuple[Path, Path]]:
                 _say(f"The clone is in {folder}")
 
 
-def _surroundings(scratch: Path) -> dict[str, str]:
-    """Return the variables for DVC in the clone: those of this process, but no traces elsewhere."""
-    variables = without_repository(dvc_environment())
-    variables["DVC_SITE_CACHE_DIR"] = str(scratch / "dvc")
-    mirror = variables.get("MNIST_MIRROR", "").strip()
-    if mirror and Path(mirror).is_dir():  # which may be named as seen from here
-        variables["MNIST_MIRROR"] = str(Path(mirror).absolute())
-    return variables
-
-
-def _refuse_stale(revision: Revision, project: Path, surroundings: Mapping[str, str]) -> None:
-    """Refuse a lock that is not about the revision's own code, parameters and reports."""
-    result = subprocess.run(
-        [sys.executable, "-m", "dvc", "status", "--json"],
-        cwd=project,
-        env=surroundings,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    try:
-        status = json.loads(result.stdout)
-    except ValueError as error:
-        reason = " ".join(result.stderr.split()) or "no message"
-        raise PipelineError(f"{revision}: dvc status failed: {reason}") from error
-    stale = [
-        f"{stage} ({what})"
-        for stage, findings in status.items()
-        for finding in findings
-        for what in _stale(finding)
-    ]
-    if stale:
+def _refuse_leftovers(revision: Revision, locked: Lock, reproduced: Lock) -> None:
+    """Refuse a lock with entries that are not of its pipeline; ``dvc status`` passes over them."""
+    leftovers = sorted(entries(locked) ^ entries(reproduced))
+    if leftovers:
         raise PipelineError(
-            f"{revision}: {LOCK_FILE} is stale, since something was changed after it was written: "
-            f"{', '.join(stale)}. Run `dvc repro` and commit what it changes."
+            f"{revision}: {LOCK_FILE} is stale, since it has other entries than the pipeline: "
+            f"{', '.join(f'{stage} ({entry})' for stage, entry in leftovers)}. "
+            f"`rm {LOCK_FILE} && dvc repro` writes it anew."
         )
-
-
-def _stale(finding: object) -> Iterator[str]:
-    """Yield what a finding of ``dvc status`` blames, but for data that a clone does not have."""
-    if not isinstance(finding, dict):
-        # "changed command", or "always changed" for a stage that depends on nothing.
-        yield from [] if finding == "always changed" else [str(finding)]
-        return
-    for entries in finding.values():
-        for path, state in entries.items():
-            if isinstance(state, dict):  # of the entries in a parameter file
-                yield f"{path}: {', '.join(state)}"
-            elif state not in ABSENT:
-                yield path
-
-
-def _remove_results(project: Path, locked: Lock) -> None:
-    """Remove the committed reports and the lock, so that no stage can live on what it left."""
-    for stage in locked.values():
-        for path in stage.outs:
-            if (project / path).is_dir():
-                shutil.rmtree(project / path)
-            else:
-                (project / path).unlink(missing_ok=True)
-    (project / LOCK_FILE).unlink()
 
 
 def _both(revision: Revision, project: Path, path: str) -> tuple[bytes | None, bytes | None]:
@@ -178,6 +111,15 @@ def _compare(committed: bytes | None, reproduced: bytes | None, margin: float) -
         )
     except PipelineError as error:
         _say(f"The predictions cannot be compared: {error}")
+        return None
+
+
+def _claimed_accuracy(revision: Revision) -> float | None:
+    """Return the accuracy in the committed metrics; None where they do not say."""
+    content = revision.read(METRICS_FILE)
+    try:
+        return float(json.loads(content or b"{}")["accuracy"])
+    except (ValueError, LookupError, TypeError):
         return None
 
 

@@ -78,6 +78,22 @@ def test_base_on_main_is_the_commit_before(project: Project) -> None:
     assert (facts["newly_right"], facts["newly_wrong"]) == (20, 20)
 
 
+def test_base_of_a_detached_main_is_the_commit_before(project: Project) -> None:
+    """As on the runners of CI."""
+    project.run("git", "checkout", "--quiet", "--detach", "main")
+    assert compare(project)["base"]["name"] == "HEAD~1"
+    project.run("git", "checkout", "--quiet", "-b", "fresh")
+    assert compare(project)["base"]["name"] == "main"
+
+
+def test_base_is_the_branch_main_not_a_tag_of_its_name(project: Project) -> None:
+    project.run("git", "tag", "main", "branch")
+    assert compare(project)["base"]["accuracy"]["correct"] == IMAGES - 30
+    project.run("git", "checkout", "--quiet", "heads/main")
+    project.run("git", "symbolic-ref", "HEAD", "refs/heads/main")
+    assert compare(project)["base"]["name"] == "HEAD~1"
+
+
 def test_any_two_revisions_can_be_named(project: Project) -> None:
     project.run("git", "tag", "v1", "main~1")
     there = compare(project, "v1", "branch")
@@ -144,7 +160,10 @@ def test_margin_decides_the_exit_status_where_that_is_asked_for(project: Project
 
 def test_errors_are_one_line_and_status_2(project: Project) -> None:
     assert error(project, "nonsense") == "compare: 'nonsense': no such revision or experiment"
-    assert error(project, "main", "") == "compare: '': no such revision or experiment"
+    for name in ("", "main..branch", "^main", "main^{tree}"):
+        assert error(project, "main", name) == (
+            f"compare: {name!r}: no such revision or experiment"
+        )
     project.run("git", "rm", "-rq", "reports")
     project.commit("No reports")
     assert re.fullmatch(
@@ -167,6 +186,7 @@ def test_damaged_explanations_are_named(project: Project) -> None:
     for name, content in (
         ("params.yaml", "train: ["),
         ("params.yaml", "- 1"),
+        ("params.yaml", "\xff\x00"),
         ("reports/environment.json", "{"),
         ("reports/environment.json", "[1]"),
         ("dvc.lock", "stages: 1"),
@@ -178,6 +198,20 @@ def test_damaged_explanations_are_named(project: Project) -> None:
         path.unlink() if kept is None else path.write_text(kept)
 
 
+def test_missing_and_empty_explanations_have_no_entries(project: Project) -> None:
+    for name in ("params.yaml", "reports/environment.json"):
+        path = project.folder / name
+        kept = path.read_text()
+        path.unlink()
+        without = compare(project, "branch")["differing"][name]
+        assert without
+        assert all(change["new"] is None for change in without)
+        if name == "params.yaml":
+            path.write_text("# Nothing.\n")
+            assert compare(project, "branch")["differing"][name] == without
+        path.write_text(kept)
+
+
 def test_main_without_a_commit_before_is_an_error_with_advice(
     project: Project, tmp_path: Path
 ) -> None:
@@ -185,13 +219,28 @@ def test_main_without_a_commit_before_is_an_error_with_advice(
     project.run("git", "clone", "-q", "--depth=1", "-b", "main", address, str(tmp_path / "clone"))
     shallow = Project(tmp_path / "clone", project.home)
     assert "this clone is shallow: `git fetch --unshallow`" in error(shallow)
-    (shallow.folder / "reports/predictions.csv").unlink()
-    project.run("git", "clone", "-q", "-b", "branch", address, str(tmp_path / "other"))
-    # There is no branch main in a clone of another branch.
-    assert error(Project(tmp_path / "other", project.home)) == (
-        "compare: 'main': no such revision or experiment"
-    )
-    assert compare(Project(tmp_path / "other", project.home), "origin/main")["newly_wrong"] == 30
+
+
+def test_base_in_a_clone_of_another_branch_is_main_where_it_came_from(
+    project: Project, tmp_path: Path
+) -> None:
+    address = f"file://{project.folder}"
+    project.run("git", "clone", "-q", "-b", "branch", address, str(tmp_path / "clone"))
+    clone = Project(tmp_path / "clone", project.home)
+    assert compare(clone)["base"]["name"] == "origin/main"
+    clone.run("git", "remote", "remove", "origin")
+    assert error(clone) == "compare: there is no branch main here: name what to compare with"
+
+
+def test_content_that_git_has_lost_is_not_taken_for_missing(project: Project) -> None:
+    for name in ("reports/predictions.csv", "params.yaml"):
+        blob = project.run("git", "rev-parse", f"main:{name}").strip()
+        path = project.folder / f".git/objects/{blob[:2]}/{blob[2:]}"
+        content = path.read_bytes()
+        path.unlink()
+        assert f"): {name} cannot be read: " in error(project)
+        path.write_bytes(content)
+        compare(project)
 
 
 def test_outside_of_git_is_an_error(project: Project) -> None:
@@ -229,32 +278,50 @@ def test_repository_that_a_hook_is_about_leads_nowhere_else(
 
 
 def test_no_framework_is_imported(project: Project) -> None:
-    output = project.run(
-        "python",
-        "-c",
-        "import sys; sys.argv = ['compare', '--help']\n"
-        "import pipeline.tools.compare\n"
-        "print(sorted({'tensorflow', 'keras', 'jax', 'matplotlib', 'sklearn', 'dvc'}"
-        " & set(sys.modules)))",
+    script = (
+        "import atexit, runpy, sys\n"
+        "heavy = {'tensorflow', 'keras', 'jax', 'matplotlib', 'sklearn', 'dvc'}\n"
+        "atexit.register(lambda: print(sorted(heavy & set(sys.modules))))\n"
+        "sys.argv = ['compare']\n"
+        "runpy.run_module('pipeline.tools.compare', run_name='__main__')"
     )
-    assert output.strip() == "[]"
+    output = project.run("python", "-c", script)
+    assert "Worse" in output
+    assert output.splitlines()[-1] == "[]"
+
+
+def test_what_nobody_has_thought_of_is_no_verdict(project: Project) -> None:
+    (project.folder / "params.yaml").write_text("a: &a\n  b: *a\n")
+    assert error(project).startswith("compare: unexpected RecursionError: ")
+
+
+def test_closed_output_is_an_error_and_a_closed_pipe_is_none(project: Project) -> None:
+    command = " ".join(COMMAND)
+    assert "standard output is closed" in project.run("sh", "-c", f"{command} >&-", status=2)
+    assert project.run("sh", "-c", f"{command} | head -n 1").startswith("Worse")
 
 
 def test_results_older_than_code_or_parameters_are_told(reproduced: Project) -> None:
     assert compare(reproduced, "HEAD")["revision"]["outdated"] == []
+    # What does not lead to the predictions cannot make them old.
+    reproduced.append("pipeline/tools/compare.py", "# A comment.\n")
+    reproduced.append("pipeline/figures.py", "# A comment.\n")
+    reproduced.edit_params(lambda params: params["plot"].update(dpi=61))
+    assert compare(reproduced, "HEAD")["revision"]["outdated"] == []
     reproduced.edit_params(lambda params: params["train"].update(epochs=4))
     reproduced.append("pipeline/network.py", "# A comment.\n")
-    # What no stage reads changes no result.
-    reproduced.append("pipeline/tools/compare.py", "# A comment.\n")
     facts = compare(reproduced, "HEAD")
     assert facts["verdict"] == "identical"
     assert facts["base"]["outdated"] == []
     assert facts["revision"]["outdated"] == ["params.yaml", "pipeline/network.py"]
-    text = reproduced.run(*COMMAND, "HEAD")
-    assert "Out of date: workspace " in text
-    assert "params.yaml, pipeline/network.py" in text
-    reproduced.append("reports/predictions.csv", "1,1,1\n")
-    assert "not the same test set" in error(reproduced, "HEAD")
+    assert (
+        "Out of date: params.yaml, pipeline/network.py changed after the predictions of workspace "
+        "were made." in reproduced.run(*COMMAND, "HEAD")
+    )
+    # Predictions that somebody has written himself.
+    path = reproduced.folder / "reports/predictions.csv"
+    path.write_text(path.read_text().replace("0.9", "0.8"))
+    assert "reports/predictions.csv" in compare(reproduced, "HEAD")["revision"]["outdated"]
 
 
 def test_changed_code_is_what_the_results_were_made_with(reproduced: Project) -> None:

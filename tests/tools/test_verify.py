@@ -56,7 +56,8 @@ def replace(project: Project, name: str, old: str, new: str) -> None:
     path.write_text(path.read_text().replace(old, new))
 
 
-# A pipeline of three small scripts, for what has nothing to do with training.
+# A pipeline of small scripts, for what has nothing to do with training. On another MACHINE the
+# model has other bytes.
 PARTS = {
     "dvc.yaml": """
 stages:
@@ -69,6 +70,10 @@ stages:
     cmd: python train.py
     deps: [train.py, data.txt]
     outs: [model.txt, reports/environment.json: {cache: false}]
+  evaluate:
+    cmd: python evaluate.py
+    deps: [evaluate.py, model.txt]
+    outs: [reports/metrics.json: {cache: false}, reports/predictions.csv: {cache: false}]
   plot:
     cmd: python plot.py
     deps: [plot.py, model.txt]
@@ -81,10 +86,18 @@ from ruamel.yaml import YAML
 Path("data.txt").write_text("digit " * YAML().load(Path("params.yaml"))["length"])
 """,
     "train.py": """
+import json, os
 from pathlib import Path
-Path("model.txt").write_text(Path("data.txt").read_text().upper())
+machine = os.environ.get("MACHINE", "here")
+Path("model.txt").write_text(Path("data.txt").read_text().upper() + machine)
 Path("reports").mkdir(exist_ok=True)
-Path("reports/environment.json").write_text("{}")
+Path("reports/environment.json").write_text(json.dumps({"machine": machine}))
+""",
+    "evaluate.py": """
+from pathlib import Path
+rows = ["actual,predicted,confidence", *["1,1,0.5"] * 900, *["1,2,0.5"] * 100, ""]
+Path("reports/predictions.csv").write_text("\\n".join(rows))
+Path("reports/metrics.json").write_text('{"accuracy": 0.9}')
 """,
     "plot.py": """
 from pathlib import Path
@@ -97,11 +110,11 @@ Path("reports/figure.txt").write_text(colour + Path("model.txt").read_text())
 
 @pytest.fixture
 def scripts(tmp_path: Path) -> Project:
-    """The three scripts, reproduced and committed, beside the project's own tools."""
+    """The scripts, reproduced and committed, beside the project's own tools."""
     project = copy_project(tmp_path / "scripts", tmp_path / "home")
     for name, content in PARTS.items():
         (project.folder / name).write_text(content)
-    assert project.repro() == ["prepare", "train", "plot"]
+    assert project.repro() == ["prepare", "train", "evaluate", "plot"]
     project.commit("Results")
     return project
 
@@ -117,6 +130,7 @@ def test_reproduced_in_a_bare_clone_under_other_settings(
     (clone.home / ".config/dvc").mkdir(parents=True)
     (clone.home / ".config/dvc/config").write_text(f"[cache]\n    dir = {shared_cache}\n")
     (clone.home / ".gitconfig").write_text("[core]\n    autocrlf = true\n")
+    clone.append("pipeline/network.py", "raise SystemExit\n")
     before = traces(clone)
     one_core = "taskset --cpu-list 0 " if shutil.which("taskset") else ""
     script = f"umask 077; cd /; exec {one_core}python -m pipeline.tools.verify --format json"
@@ -154,7 +168,7 @@ def test_clone_can_be_kept_of_a_commit_that_no_branch_leads_to(
 ) -> None:
     scripts.run("git", "checkout", "--quiet", "--detach")
     scripts.edit_params(lambda params: params.update(length=4))
-    assert scripts.repro() == ["prepare", "train", "plot"]
+    assert scripts.repro() == ["prepare", "train", "evaluate", "plot"]
     scripts.commit("Detached")
     commit = scripts.run("git", "rev-parse", "HEAD").strip()
     scripts.run("git", "checkout", "--quiet", "main")
@@ -186,6 +200,68 @@ def test_other_environment_with_like_predictions_is_consistent(reproduced: Proje
     assert all(one["same"] for one in data)
 
 
+def test_other_bytes_on_another_machine_are_consistent_if_the_metrics_are_honest(
+    scripts: Project,
+) -> None:
+    facts = verify(scripts, MACHINE="there")
+    assert facts["verdict"] == "consistent"
+    assert facts["environment"] == [{"key": "machine", "old": "here", "new": "there"}]
+    edit_with_lock(scripts, "reports/metrics.json", '{"accuracy": 0.999}')
+    scripts.commit("Fault")
+    facts = verify(scripts, status=1, MACHINE="there")
+    assert facts["verdict"] == "not reproduced"
+    assert (
+        "the committed metrics claim an accuracy of 99.90%, but the predictions beside them have "
+        "90.00%" in facts["sentence"]
+    )
+
+
+def test_nothing_outside_of_the_clone_is_touched(scripts: Project, tmp_path: Path) -> None:
+    kept = tmp_path / "victim/kept.txt"
+    kept.parent.mkdir()
+    kept.write_text("precious")
+    for path in (str(kept.parent), "../victim", "link"):
+        (scripts.folder / "link").unlink(missing_ok=True)
+        (scripts.folder / "link").symlink_to(kept.parent)
+        scripts.run("git", "checkout", "--quiet", "main", "--", "dvc.lock")
+        scripts.append("dvc.lock", f"  ghost: {{cmd: x, outs: [{{path: {path}, md5: a.dir}}]}}\n")
+        scripts.run("git", "checkout", "--quiet", "--detach")
+        scripts.commit("Hostile")
+        assert "the pipeline writes outside of its project" in error(scripts)
+        assert kept.read_text() == "precious"
+        scripts.run("git", "checkout", "--quiet", "main")
+
+
+def test_modules_of_the_workspace_are_not_those_of_the_clone(scripts: Project) -> None:
+    (scripts.folder / "modules").mkdir()
+    (scripts.folder / "modules/plot.py").write_text(PARTS["plot.py"])
+    replace(scripts, "dvc.yaml", "python plot.py", "python -m modules.plot")
+    replace(scripts, "dvc.yaml", "[plot.py, model", "[modules/plot.py, model")
+    (scripts.folder / "dvc.lock").unlink()
+    scripts.repro()
+    scripts.commit("Modules")
+    replace(scripts, "modules/plot.py", "red", "blue")
+    path = str(scripts.folder)
+    assert verify(scripts, PYTHONPATH=path, PYTHONSAFEPATH="1")["verdict"] == "reproduced"
+
+
+def test_folder_that_is_not_reproduced_is_named(scripts: Project) -> None:
+    replace(
+        scripts,
+        "prepare.py",
+        'Path("data.txt").write',
+        'Path("data").mkdir()\nPath("data/x.txt").write',
+    )
+    replace(scripts, "prepare.py", '"digit "', 'str(__import__("time").time_ns())')
+    replace(scripts, "dvc.yaml", "outs: [data.txt]", "outs: [data]")
+    replace(scripts, "dvc.yaml", "[train.py, data.txt]", "[train.py, data/x.txt]")
+    replace(scripts, "train.py", "data.txt", "data/x.txt")
+    scripts.append(".gitignore", "/data\n")
+    (scripts.folder / "dvc.lock").unlink()
+    scripts.repro()
+    expect_fault(scripts, "prepare")
+
+
 # Each fault is planted in a project that DVC then calls up to date.
 
 
@@ -202,15 +278,18 @@ def read_an_undeclared_parameter(scripts: Project) -> None:
 
 
 def edit_an_output_and_its_lock(scripts: Project) -> None:
-    path = scripts.folder / "reports/figure.txt"
-    before = md5_and_size(path)
-    path.write_text("painted by hand")
-    for old, new in zip(before, md5_and_size(path), strict=True):
-        replace(scripts, "dvc.lock", old, new)
+    edit_with_lock(scripts, "reports/figure.txt", "painted by hand")
 
 
-def md5_and_size(path: Path) -> tuple[str, str]:
-    return hashlib.md5(path.read_bytes()).hexdigest(), f"size: {path.stat().st_size}\n"
+def edit_with_lock(scripts: Project, name: str, content: str) -> None:
+    before = md5_and_size(scripts.folder / name)
+    (scripts.folder / name).write_text(content)
+    replace(scripts, "dvc.lock", before, md5_and_size(scripts.folder / name))
+
+
+def md5_and_size(path: Path) -> str:
+    content = path.read_bytes()
+    return f"md5: {hashlib.md5(content).hexdigest()}\n      size: {len(content)}\n"
 
 
 @pytest.mark.parametrize(
@@ -276,10 +355,10 @@ def test_dependency_that_changes_while_its_stage_runs_is_named(scripts: Project)
     assert "Running stage 'train'" in output
     page = output[output.index("**HEAD (") :]
     assert "Not reproduced: plot.py, on which stage 'plot' depends, changed during the run" in page
-    assert "| stage   | output " in page
-    assert page.count("| yes ") == 4
+    assert "| stage    | output " in page
+    assert page.count("| yes ") == 6
     assert "The environment is the same." in page
-    assert "The predictions cannot be compared." in page
+    assert "Identical: both give all 1,000 images the same class" in page
 
 
 def test_lock_that_is_missing_or_stale_is_refused(scripts: Project) -> None:
@@ -292,16 +371,20 @@ def test_lock_that_is_missing_or_stale_is_refused(scripts: Project) -> None:
         assert message.startswith("verify: HEAD (")
         return message.partition("): ")[2]
 
-    stale = "dvc.lock is stale, since something was changed after it was written: "
+    stale = "dvc.lock is stale, since it is not about what is committed with it: "
     advice = ". Run `dvc repro` and commit what it changes."
     assert refused(lambda: replace(scripts, "params.yaml", "3", "4")) == (
-        f"{stale}prepare (params.yaml: length){advice}"
+        f"{stale}prepare (params.yaml: length modified){advice}"
     )
     assert refused(lambda: scripts.append("train.py", "# A comment.\n")) == (
-        f"{stale}train (train.py){advice}"
+        f"{stale}train (train.py modified){advice}"
     )
     assert refused(lambda: scripts.append("reports/figure.txt", "!")) == (
-        f"{stale}plot (reports/figure.txt){advice}"
+        f"{stale}plot (reports/figure.txt modified){advice}"
+    )
+    # Without the record of the environment, any difference would pass for another one's.
+    assert refused(lambda: scripts.run("git", "rm", "-q", "reports/environment.json")) == (
+        f"{stale}train (reports/environment.json deleted){advice}"
     )
     assert refused(lambda: replace(scripts, "dvc.yaml", "python plot", "python -B plot")) == (
         f"{stale}plot (changed command){advice}"
@@ -312,6 +395,16 @@ def test_lock_that_is_missing_or_stale_is_refused(scripts: Project) -> None:
     assert "not a lock file of DVC" in refused(lambda: scripts.append("dvc.lock", "]"))
     assert refused(lambda: scripts.run("git", "rm", "--quiet", "dvc.lock")) == (
         "no dvc.lock there, so nothing is promised"
+    )
+    # DVC keeps entries of stages that are no more, and calls the pipeline up to date.
+    scripts.run("git", "checkout", "--quiet", "main")
+    text = (scripts.folder / "dvc.yaml").read_text()
+    (scripts.folder / "dvc.yaml").write_text(text[: text.index("  plot:")])
+    assert "up to date" in scripts.run("dvc", "status")
+    scripts.commit("No plot")
+    assert error(scripts).endswith(
+        "dvc.lock is stale, since it has other entries than the pipeline: plot (model.txt), "
+        "plot (plot.py), plot (reports/figure.txt). `rm dvc.lock && dvc repro` writes it anew."
     )
     assert error(scripts, "nonsense") == "verify: 'nonsense': no such revision or experiment"
 
@@ -336,6 +429,8 @@ def test_interruption_leaves_nothing_behind(
         if line.startswith("Training on"):
             break
     process.send_signal(number)
+    if number == signal.SIGINT:
+        process.send_signal(number)  # the impatient press it twice
     if number == signal.SIGKILL:
         # It could not end what it had started.
         process.wait(timeout=60)

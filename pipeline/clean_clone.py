@@ -1,0 +1,133 @@
+"""A clean clone: a revision run from scratch, on nothing but what is committed."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from pipeline.dvc_command import dvc_environment, run_dvc
+from pipeline.lock import LOCK_FILE, Lock
+from pipeline.revisions import PROJECT, Revision, clone, without_repository
+from pipeline.stage import PipelineError
+
+# What DVC says, in a clone without data, of what stages read and of what they write.
+ABSENT = {"changed deps": "deleted", "changed outs": "not in cache"}
+# The clone's own cache, whatever this user has set: nothing is to come from elsewhere or go there.
+CONFIG = "[cache]\n    dir = cache\n"
+
+
+def run_in_clone(revision: Revision, locked: Lock, folder: Path, scratch: Path) -> Path:
+    """Run a revision's pipeline from scratch and return the project's folder in the clone.
+
+    The run cache of DVC is off, and progress goes to standard error.
+
+    Args:
+        revision: A commit.
+        locked: What its lock holds.
+        folder: Empty; the clone is made in it.
+        scratch: For what DVC keeps outside of projects.
+
+    Raises:
+        PipelineError: The lock is not about what is committed with it, or a stage fails.
+    """
+    project = clone(revision, folder)
+    (project / ".dvc/config.local").write_text(CONFIG, encoding="utf-8")
+    surroundings = _surroundings(scratch)
+    _refuse_stale(revision, project, surroundings)
+    _remove_results(project, locked)
+    status = run_dvc(
+        *("repro", "--force", "--no-run-cache", "--no-commit"),
+        folder=project,
+        environment=surroundings,
+        output=sys.stderr,
+    )
+    if status:
+        raise PipelineError(
+            f"{revision} does not run in a clean clone: dvc repro ended with exit status "
+            f"{status}; its message stands above"
+        )
+    return project
+
+
+def _surroundings(scratch: Path) -> dict[str, str]:
+    """Return the variables for DVC in the clone: those of this process, but no traces elsewhere."""
+    variables = without_repository(dvc_environment())
+    variables["DVC_SITE_CACHE_DIR"] = str(scratch / "dvc")
+    mirror = variables.get("MNIST_MIRROR", "").strip()
+    if mirror and Path(mirror).is_dir():  # which may be named as seen from here
+        variables["MNIST_MIRROR"] = str(Path(mirror).absolute())
+    # The stages are to import the clone's modules, not those that lie here.
+    variables.pop("PYTHONSAFEPATH", None)
+    paths = variables.pop("PYTHONPATH", "").split(os.pathsep)
+    elsewhere = [
+        path
+        for path in paths
+        if path and not Path(path).resolve().is_relative_to(PROJECT.resolve())
+    ]
+    if elsewhere:
+        variables["PYTHONPATH"] = os.pathsep.join(elsewhere)
+    return variables
+
+
+def _refuse_stale(revision: Revision, project: Path, surroundings: Mapping[str, str]) -> None:
+    """Refuse a lock that is not about the revision's own code, parameters and reports."""
+    result = subprocess.run(
+        [sys.executable, "-m", "dvc", "status", "--json"],
+        cwd=project,
+        env=surroundings,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    try:
+        status = json.loads(result.stdout)
+    except ValueError as error:
+        reason = " ".join(result.stderr.split()) or "no message"
+        raise PipelineError(f"{revision}: dvc status failed: {reason}") from error
+    stale = [
+        f"{stage} ({what})"
+        for stage, findings in status.items()
+        for finding in findings
+        for what in _stale(finding)
+    ]
+    if stale:
+        raise PipelineError(
+            f"{revision}: {LOCK_FILE} is stale, since it is not about what is committed with it: "
+            f"{', '.join(stale)}. Run `dvc repro` and commit what it changes."
+        )
+
+
+def _stale(finding: object) -> Iterator[str]:
+    """Yield what a finding of ``dvc status`` blames, but for data that a clone does not have."""
+    if not isinstance(finding, dict):
+        # "changed command", or "always changed" for a stage that depends on nothing.
+        yield from [] if finding == "always changed" else [str(finding)]
+        return
+    for kind, states in finding.items():
+        for path, state in states.items():
+            if isinstance(state, dict):  # of the entries in a parameter file
+                yield from (f"{path}: {key} {change}" for key, change in state.items())
+            elif state != ABSENT.get(kind):
+                yield f"{path} {state}"
+
+
+def _remove_results(project: Path, locked: Lock) -> None:
+    """Remove the committed reports and the lock, so that no stage can live on what it left.
+
+    Raises:
+        PipelineError: A result lies outside of the clone, where a run would overwrite it.
+    """
+    results = [project / path for stage in locked.values() for path in stage.outs]
+    for result in results:
+        if not result.resolve().is_relative_to(project.resolve()):
+            raise PipelineError(
+                f"{result}: the pipeline writes outside of its project, so it cannot be run aside"
+            )
+    for result in [*results, project / LOCK_FILE]:
+        if result.is_dir():
+            shutil.rmtree(result)
+        else:
+            result.unlink(missing_ok=True)
