@@ -23,10 +23,14 @@ def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]:
     """Return the entries that differ, in the order of the first tree, then of the second."""
     before, after = dict(_entries(old)), dict(_entries(new))
     return [
-        Change(".".join(way), before.get(way), after.get(way))
+        Change(
+            ".".join(way),
+            _plain(before[way]) if way in before else None,
+            _plain(after[way]) if way in after else None,
+        )
         for way in before | after
-        # As text, since Python takes 1 and true for equal.
-        if json.dumps(before.get(way)) != json.dumps(after.get(way))
+        # As Python writes them, since it takes 1 and true for equal, and nan for unequal.
+        if way not in before or way not in after or repr(before[way]) != repr(after[way])
     ]
 
 
@@ -35,7 +39,7 @@ def _entries(tree: Mapping[str, Any], way: tuple[str, ...] = ()) -> Iterator[tup
         if isinstance(value, Mapping) and value:
             yield from _entries(value, (*way, str(name)))
         else:
-            yield (*way, str(name)), _plain(value)
+            yield (*way, str(name)), value
 
 
 def _plain(value: Any) -> Any:

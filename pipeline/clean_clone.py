@@ -8,6 +8,9 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
 from pipeline.dvc_command import dvc_environment, run_dvc
 from pipeline.lock import LOCK_FILE, Lock
 from pipeline.revisions import PROJECT, Revision, clone, without_repository
@@ -31,12 +34,16 @@ def run_in_clone(revision: Revision, locked: Lock, folder: Path, scratch: Path) 
         scratch: For what DVC keeps outside of projects.
 
     Raises:
-        PipelineError: The lock is not about what is committed with it, or a stage fails.
+        PipelineError: The lock is not about what is committed with it, a stage fails, or the
+            pipeline works outside of its folder.
     """
     project = clone(revision, folder)
+    if (project / ".dvc").is_symlink() or not (project / ".dvc").is_dir():
+        raise PipelineError(f"{revision}: no folder .dvc there, so no project of DVC")
+    _refuse_working_directories(revision, project)
     (project / ".dvc/config.local").write_text(CONFIG, encoding="utf-8")
     surroundings = _surroundings(scratch)
-    _refuse_stale(revision, project, surroundings)
+    _refuse_stale(revision, locked, project, surroundings)
     _remove_results(project, locked)
     status = run_dvc(
         *("repro", "--force", "--no-run-cache", "--no-commit"),
@@ -72,10 +79,12 @@ def _surroundings(scratch: Path) -> dict[str, str]:
     return variables
 
 
-def _refuse_stale(revision: Revision, project: Path, surroundings: Mapping[str, str]) -> None:
+def _refuse_stale(
+    revision: Revision, locked: Lock, project: Path, surroundings: Mapping[str, str]
+) -> None:
     """Refuse a lock that is not about the revision's own code, parameters and reports."""
     result = subprocess.run(
-        [sys.executable, "-m", "dvc", "status", "--json"],
+        [sys.executable, "-m", "dvc", "status", "--json", "dvc.yaml"],
         cwd=project,
         env=surroundings,
         capture_output=True,
@@ -92,6 +101,14 @@ def _refuse_stale(revision: Revision, project: Path, surroundings: Mapping[str, 
         for stage, findings in status.items()
         for finding in findings
         for what in _stale(finding)
+    ]
+    # Of data, which are not there, DVC cannot say whether a stage ran on what another one wrote.
+    written = {path: md5 for stage in locked.values() for path, md5 in stage.outs.items()}
+    stale += [
+        f"{name} ({path} modified)"
+        for name, stage in locked.items()
+        for path, md5 in stage.deps.items()
+        if md5 != written.get(path, md5)
     ]
     if stale:
         raise PipelineError(
@@ -114,6 +131,17 @@ def _stale(finding: object) -> Iterator[str]:
                 yield f"{path} {state}"
 
 
+def _refuse_working_directories(revision: Revision, project: Path) -> None:
+    """Refuse stages with a ``wdir``: the lock gives their paths without saying from where."""
+    try:
+        stages = YAML(typ="safe").load(project / "dvc.yaml")["stages"]
+        where = [name for name, stage in stages.items() if "wdir" in stage.get("do", stage)]
+    except (YAMLError, ValueError, LookupError, TypeError, AttributeError, OSError):
+        return  # DVC says better what is wrong
+    if where:
+        raise PipelineError(f"{revision}: cannot verify stages with a wdir: {', '.join(where)}")
+
+
 def _remove_results(project: Path, locked: Lock) -> None:
     """Remove the committed reports and the lock, so that no stage can live on what it left.
 
@@ -127,7 +155,7 @@ def _remove_results(project: Path, locked: Lock) -> None:
                 f"{result}: the pipeline writes outside of its project, so it cannot be run aside"
             )
     for result in [*results, project / LOCK_FILE]:
-        if result.is_dir():
+        if result.is_dir() and not result.is_symlink():
             shutil.rmtree(result)
         else:
             result.unlink(missing_ok=True)

@@ -93,10 +93,10 @@ def sources(lock: Lock) -> dict[str, str]:
     }
 
 
-def upstream(lock: Lock, output: str) -> set[str]:
-    """Return the stages that have to run before those that write ``output`` can."""
+def upstream(lock: Lock, stages: Iterable[str]) -> set[str]:
+    """Return the stages that have to run before some others can."""
     found: set[str] = set()
-    waiting = writers(lock, output)
+    waiting = set(stages)
     while waiting:
         waiting = {
             writer for name in waiting for path in lock[name].deps for writer in writers(lock, path)

@@ -91,7 +91,8 @@ def outdated(revision: Revision, found: Provenance) -> list[str]:
     Seen are the predictions themselves, and the parameters and the code of the stages that
     lead to them; data and folders are not looked into.
     """
-    stages = upstream(found.lock, PREDICTIONS_FILE) | writers(found.lock, PREDICTIONS_FILE)
+    last = writers(found.lock, PREDICTIONS_FILE)
+    stages = upstream(found.lock, last) | last
     lock = {name: found.lock[name] for name in found.lock if name in stages}
     recorded = sources(lock)
     changed = set()

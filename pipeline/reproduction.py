@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from pipeline.changes import Change
 from pipeline.comparison import Comparison
-from pipeline.lock import Lock, overlap, sources, upstream
+from pipeline.lock import Lock, overlap, sources, upstream, writers
 from pipeline.provenance import ENVIRONMENT_FILE
 
 REPRODUCED = "reproduced"
@@ -96,9 +96,12 @@ class Reproduction:
 
     @property
     def data_are_same(self) -> bool:
-        """Whether all is that comes before the stage that records the environment."""
-        stages = upstream(self.locked, ENVIRONMENT_FILE)
-        return all(output.is_same for output in self.outputs if output.stage in stages)
+        """Whether all is that does not come from the stage that records the environment."""
+        recorders = writers(self.locked, ENVIRONMENT_FILE)
+        return all(
+            output.is_same or recorders & {output.stage, *upstream(self.locked, [output.stage])}
+            for output in self.outputs
+        )
 
     @property
     def verdict(self) -> str:
@@ -116,15 +119,16 @@ class Reproduction:
         if not self.environment:
             return "the environment is the same"
         if not self.data_are_same:
-            return "it comes before all that depends on the environment"
+            return "it does not come from the stage that records the environment"
         if self.comparison is None:
             return "the environment differs, but the predictions cannot be compared"
         if not self.comparison.is_equivalent:
             return "the environment differs, but the predictions do not agree within the margin"
-        if self.claimed_accuracy not in {None, self.comparison.base.share}:
+        base, claimed = self.comparison.base, self.claimed_accuracy
+        if claimed is not None and round(claimed * self.comparison.images) != base.correct:
             return (
-                f"the committed metrics claim an accuracy of {self.claimed_accuracy:.2%}, "
-                f"but the predictions beside them have {self.comparison.base.share:.2%}"
+                f"the committed metrics claim an accuracy of {claimed:.2%}, "
+                f"but the predictions beside them have {base.share:.2%}"
             )
         return ""
 

@@ -143,8 +143,9 @@ def clone(revision: Revision, folder: Path) -> Path:
     upload = "git -c uploadpack.allowAnySHA1InWant=true upload-pack"
     # No hooks that the user has for new repositories; no advice about detached heads.
     config = ["-c", f"core.hooksPath={os.devnull}", "-c", "advice.detachedHead=false"]
+    form = _git("rev-parse", "--show-object-format").stdout.decode().strip()  # SHA-1 or SHA-256
     for command in (
-        ["init", "--quiet", "--template=", "--initial-branch=main"],
+        ["init", "--quiet", "--template=", "--initial-branch=main", f"--object-format={form}"],
         ["fetch", "--quiet", "--depth=1", f"--upload-pack={upload}", top, str(revision.commit)],
         ["checkout", "--quiet", "--detach", "FETCH_HEAD"],
     ):

@@ -8,7 +8,6 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, NoReturn
 
 from pipeline.page import Page, as_markdown, as_text
@@ -72,14 +71,15 @@ def show(page: Page, facts: dict[str, Any], form: str) -> None:
             print(as_markdown(page), end="")
         case _:
             print(json.dumps(facts, indent=2, ensure_ascii=False, allow_nan=False))
+    sys.stdout.flush()  # here a full disk can still be told
 
 
 def run_tool(name: str, tool: Callable[[], int]) -> NoReturn:
     """Run a tool and end the process with the exit status that it returns.
 
     A failure ends it with a message and exit status 2, one that nobody has thought of too: 1
-    is a verdict. An interruption or a termination ends it with the shell's usual 128 + signal,
-    after the clean-up of what was open.
+    is a verdict. An interruption or a termination, from here on, ends it with the shell's usual
+    128 + signal, after the clean-up of what was open.
     """
 
     def stop(number: int, _: object) -> NoReturn:
@@ -90,8 +90,11 @@ def run_tool(name: str, tool: Callable[[], int]) -> NoReturn:
     for number in STOPPING:
         if signal.getsignal(number) != signal.SIG_IGN:  # as nohup leaves it
             signal.signal(number, stop)
-    # Python has neither where its descriptor was closed.
-    sys.stderr = sys.stderr or Path(os.devnull).open("w")  # noqa: SIM115 (open to the end)
+    # Python has neither where its descriptor was closed; what is started here needs the second.
+    if not sys.stderr:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+        os.set_inheritable(2, True)  # noqa: FBT003 (it takes no keywords)
+        sys.stderr = os.fdopen(2, "w")
     if not sys.stdout:
         _complain(f"{name}: standard output is closed")
         sys.exit(ERROR)
@@ -101,6 +104,8 @@ def run_tool(name: str, tool: Callable[[], int]) -> NoReturn:
         _complain(f"{name}: {error}")
     except Exception as error:  # noqa: BLE001 (see above)
         _complain(f"{name}: unexpected {type(error).__name__}: {error}")
+    # What could not be written is not to be tried again at the exit, which has a status of its own.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     sys.exit(ERROR)
 
 

@@ -77,7 +77,7 @@ def test_folder_is_written_by_who_writes_into_it_and_its_files_by_who_writes_it(
     assert writers(lock, "data/images.npy") == {"prepare"}
     assert writers(lock, "models") == {"train"}
     assert sources(lock) == {"code.py": "a", "datafile": "f"}
-    assert upstream(lock, "models/one") == {"prepare"}
+    assert upstream(lock, ["train"]) == {"prepare"}
 
 
 def test_entries_are_files_and_parameters() -> None:
@@ -90,12 +90,15 @@ def test_sources_are_what_no_stage_writes() -> None:
     assert sources(parse_lock(LOCK, "dvc.lock")) == {"prepare.py": "aa", "train.py": "cc"}
 
 
+LOCKED = parse_lock(LOCK, "dvc.lock")
+
+
 @pytest.mark.parametrize(
     ("output", "stages"),
     [("data.npy", set()), ("model", {"prepare"}), ("elsewhere", set())],
 )
 def test_upstream_is_what_runs_before(output: str, stages: set[str]) -> None:
-    assert upstream(parse_lock(LOCK, "dvc.lock"), output) == stages
+    assert upstream(LOCKED, writers(LOCKED, output)) == stages
 
 
 @pytest.mark.parametrize(

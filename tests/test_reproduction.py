@@ -82,7 +82,7 @@ def test_other_bytes_in_another_environment_with_like_predictions_are_consistent
         (
             reproduction(lock(data="x", model="x"), environment=OTHER),
             "prepare",
-            "it comes before all that depends on the environment",
+            "it does not come from the stage that records the environment",
         ),
         (
             reproduction(lock(model="x"), environment=OTHER, losses=90),
@@ -114,8 +114,25 @@ def test_anything_else_is_not_reproduced(found: Reproduction, stage: str, reason
     assert reason in found.sentence
 
 
+def test_stage_beside_training_has_no_excuse_in_the_environment() -> None:
+    def beside(md5: str) -> Lock:
+        stage = LockedStage({"data.npy": "data.npy"}, {}, {"statistics.txt": md5})
+        return {**lock(model="x" if md5 == "b" else "model"), "describe": stage}
+
+    found = Reproduction(beside("a"), beside("b"), OTHER, comparison(), None)
+    assert found.verdict == "not reproduced"
+
+
+def test_environment_that_no_stage_records_is_no_excuse() -> None:
+    def silent(md5: str) -> Lock:
+        return {"train": LockedStage({"train.py": "a"}, {}, {"model": md5})}
+
+    found = Reproduction(silent("a"), silent("b"), OTHER, comparison(), None)
+    assert found.verdict == "not reproduced"
+
+
 def test_metrics_that_agree_with_their_predictions_are_no_objection() -> None:
-    found = reproduction(lock(model="x"), environment=OTHER, claimed_accuracy=1.0)
+    found = reproduction(lock(model="x"), environment=OTHER, claimed_accuracy=0.99999999)
     assert found.verdict == "consistent"
 
 

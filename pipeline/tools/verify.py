@@ -4,13 +4,16 @@ A temporary clone of REVISION runs the whole pipeline, and every output is held 
 revision's dvc.lock. The workspace is not touched. There are three verdicts:
 
   reproduced      every byte is the same
-  consistent      not so, but the environment differs, the data are the same, and the
-                  predictions agree: the 95% interval of the difference in accuracy, as
-                  `compare` gives it, lies within the margin on both sides
-  not reproduced  anything else, with the first stage whose output differs
+  consistent      not so, but the environment differs, all that does not come from training
+                  is the same, and the predictions agree: the 95% interval of the difference
+                  in accuracy, as `compare` gives it, lies within the margin on both sides
+                  (and the committed metrics give the committed predictions' accuracy)
+  not reproduced  anything else, with the first stage whose output differs, or with what
+                  changed while a stage ran
 """
 
 import json
+import math
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -42,7 +45,7 @@ def verify(revision: Revision, margin: float, keep: Path | None = None) -> Repro
 
     Raises:
         PipelineError: The revision promises nothing, since it has no lock or a stale one, or
-            its pipeline does not run.
+            its pipeline does not run, or not in a folder of its own.
     """
     promised = revision.read(LOCK_FILE)
     if promised is None:
@@ -118,9 +121,10 @@ def _claimed_accuracy(revision: Revision) -> float | None:
     """Return the accuracy in the committed metrics; None where they do not say."""
     content = revision.read(METRICS_FILE)
     try:
-        return float(json.loads(content or b"{}")["accuracy"])
+        accuracy = float(json.loads(content or b"{}")["accuracy"])
     except (ValueError, LookupError, TypeError):
         return None
+    return accuracy if math.isfinite(accuracy) else None
 
 
 def _say(text: str) -> None:

@@ -232,6 +232,21 @@ def test_nothing_outside_of_the_clone_is_touched(scripts: Project, tmp_path: Pat
         scripts.run("git", "checkout", "--quiet", "main")
 
 
+def test_stage_that_works_elsewhere_is_refused(scripts: Project, tmp_path: Path) -> None:
+    """The lock would give the paths of its outputs without saying from where."""
+    (tmp_path / "victim").mkdir()
+    stage = f"  other: {{cmd: 'date > x.txt', wdir: {tmp_path}/victim, outs: [x.txt]}}\n"
+    scripts.append("dvc.yaml", stage)
+    scripts.commit("Elsewhere")
+    assert error(scripts).endswith("cannot verify stages with a wdir: other")
+    assert not list((tmp_path / "victim").iterdir())
+
+
+def test_closed_standard_error_costs_the_progress_only(scripts: Project) -> None:
+    command = " ".join(COMMAND)
+    assert scripts.run("sh", "-c", f"exec {command} 2>&-").startswith("HEAD (")
+
+
 def test_modules_of_the_workspace_are_not_those_of_the_clone(scripts: Project) -> None:
     (scripts.folder / "modules").mkdir()
     (scripts.folder / "modules/plot.py").write_text(PARTS["plot.py"])
@@ -382,6 +397,10 @@ def test_lock_that_is_missing_or_stale_is_refused(scripts: Project) -> None:
     assert refused(lambda: scripts.append("reports/figure.txt", "!")) == (
         f"{stale}plot (reports/figure.txt modified){advice}"
     )
+    # Half of the pipeline run: the rest is about another model.
+    assert refused(lambda: run_half(scripts)) == (
+        f"{stale}evaluate (model.txt modified), plot (model.txt modified){advice}"
+    )
     # Without the record of the environment, any difference would pass for another one's.
     assert refused(lambda: scripts.run("git", "rm", "-q", "reports/environment.json")) == (
         f"{stale}train (reports/environment.json deleted){advice}"
@@ -398,6 +417,7 @@ def test_lock_that_is_missing_or_stale_is_refused(scripts: Project) -> None:
     )
     # DVC keeps entries of stages that are no more, and calls the pipeline up to date.
     scripts.run("git", "checkout", "--quiet", "main")
+    scripts.run("dvc", "checkout")
     text = (scripts.folder / "dvc.yaml").read_text()
     (scripts.folder / "dvc.yaml").write_text(text[: text.index("  plot:")])
     assert "up to date" in scripts.run("dvc", "status")
@@ -407,6 +427,11 @@ def test_lock_that_is_missing_or_stale_is_refused(scripts: Project) -> None:
         "plot (plot.py), plot (reports/figure.txt). `rm dvc.lock && dvc repro` writes it anew."
     )
     assert error(scripts, "nonsense") == "verify: 'nonsense': no such revision or experiment"
+
+
+def run_half(scripts: Project) -> None:
+    scripts.edit_params(lambda params: params.update(length=5))
+    assert scripts.repro("train") == ["prepare", "train"]
 
 
 def test_pipeline_that_does_not_run_is_an_error(reproduced: Project, tmp_path: Path) -> None:
