@@ -94,7 +94,10 @@ class Comparison:
 
     @property
     def is_no_worse(self) -> bool:
-        """Whether the revision is not worse by the margin or more, with 97.5% confidence."""
+        """Whether it is shown, with 97.5% confidence, that the revision is not worse by the margin.
+
+        Models that say the same of every image are taken for equal, however few images there are.
+        """
         # Rounded, since -29 of 10,000 images are to be -0.29 points, not nearly so.
         return self.identical or round(100 * self.low, 9) > -self.margin
 
