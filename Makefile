@@ -31,10 +31,12 @@ verify: $(VENV)/.installed  ## Run the last commit from scratch, aside: do its r
 test: $(VENV)/.installed  ## Run the tests
 	$(RUN) python -m pytest -n 2 --dist worksteal
 
-check: $(VENV)/.installed  ## Check style and types
+check: $(VENV)/.installed  ## Check style, types and workflows
 	$(RUN) ruff check
 	$(RUN) ruff format --check
 	$(RUN) mypy
+	$(RUN) check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yaml
+	$(RUN) zizmor --offline --quiet .github/workflows
 
 bench: $(VENV)/.installed  ## Measure speed and memory, as ratios taken side by side
 	$(RUN) $(BENCH) benchmarks/epoch.py
@@ -49,8 +51,9 @@ plots: $(VENV)/.installed  ## Write dvc's page of plots and say where it is
 	$(RUN) dvc plots show
 
 lock: $(VENV)/.installed  ## Resolve the dependencies of pyproject.toml anew into requirements*.lock
-	$(RUN) uv pip compile -q --upgrade $(COMPILE) --group dev -o requirements.lock pyproject.toml
-	$(RUN) uv pip compile -q $(COMPILE) --extra gpu -c requirements.lock -o requirements-gpu.lock pyproject.toml
+	$(RUN) uv pip compile -q --upgrade $(COMPILE) --extra s3 --group dev -o requirements.lock pyproject.toml
+	$(RUN) uv pip compile -q $(COMPILE) --extra gpu --extra s3 -c requirements.lock -o requirements-gpu.lock pyproject.toml
+	$(RUN) uv pip compile -q $(COMPILE) --group tools -c requirements.lock -o requirements-tools.lock
 
 # One version of each package for all systems and Pythons, known by its hash; no address of any index.
 COMPILE := --universal --python-version 3.11 --fork-strategy fewest --generate-hashes --no-header --no-emit-index-url --no-emit-find-links

@@ -4,7 +4,8 @@ Upstairs are the verbs, each a command (``python -m pipeline.stages.train``):
 
 - ``stages``: one module per DVC stage, in the order of the data's way:
   ``download`` → ``preprocess`` → ``train`` → ``evaluate`` → ``plot``
-- ``tools``: what people and CI run around the pipeline: ``demo``, ``compare``, ``verify``
+- ``tools``: what people run around the pipeline, ``demo``, ``compare``, ``verify``, and CI for
+  them: ``stale``, ``report``, ``comment``
 
 On the ground floor are the nouns that serve them, one thing each. Those of the stages:
 
@@ -18,6 +19,7 @@ On the ground floor are the nouns that serve them, one thing each. Those of the 
 - ``epoch_trainer``: a whole epoch as one compiled function
 - ``model_file``: a network on disk, the same bytes every time
 - ``environment``: what decides the bits of a training run
+- ``curves``: loss and accuracy of every epoch
 - ``predictions``: actual class, predicted class and confidence of every test image
 - ``statistics``: is one of two classifiers really better?
 - ``figures``: the pictures
@@ -31,6 +33,8 @@ And those of the tools:
 - ``changes``: what differs between two trees of settings
 - ``provenance``: what the results of a revision were made with
 - ``comparison``, ``comparison_page``: two models on the same images, and how that is shown
+- ``staleness``: what would have to run, told without data
+- ``run_log``, ``report_page``: what a run did, and what a branch changed
 - ``reproduction``, ``reproduction_page``: a lock and what came out again, and how that is shown
 - ``clean_clone``: a revision run from scratch, on nothing but what is committed
 - ``dvc_command``: DVC run on another copy of the project

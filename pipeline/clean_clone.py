@@ -1,11 +1,9 @@
 """A clean clone: a revision run from scratch, on nothing but what is committed."""
 
-import json
 import os
 import shutil
-import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from ruamel.yaml import YAML
@@ -15,9 +13,8 @@ from pipeline.dvc_command import dvc_environment, run_dvc
 from pipeline.lock import LOCK_FILE, Lock
 from pipeline.revisions import PROJECT, Revision, clone, without_repository
 from pipeline.stage import PipelineError
+from pipeline.staleness import staleness
 
-# What DVC says, in a clone without data, of what stages read and of what they write.
-ABSENT = {"changed deps": "deleted", "changed outs": "not in cache"}
 # The clone's own cache, whatever this user has set: nothing is to come from elsewhere or go there.
 CONFIG = "[cache]\n    dir = cache\n"
 
@@ -83,52 +80,18 @@ def _refuse_stale(
     revision: Revision, locked: Lock, project: Path, surroundings: Mapping[str, str]
 ) -> None:
     """Refuse a lock that is not about the revision's own code, parameters and reports."""
-    result = subprocess.run(
-        [sys.executable, "-m", "dvc", "status", "--json", "dvc.yaml"],
-        cwd=project,
-        env=surroundings,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
     try:
-        status = json.loads(result.stdout)
-    except ValueError as error:
-        reason = " ".join(result.stderr.split()) or "no message"
-        raise PipelineError(f"{revision}: dvc status failed: {reason}") from error
-    stale = [
-        f"{stage} ({what})"
-        for stage, findings in status.items()
-        for finding in findings
-        for what in _stale(finding)
-    ]
-    # Of data, which are not there, DVC cannot say whether a stage ran on what another one wrote.
-    written = {path: md5 for stage in locked.values() for path, md5 in stage.outs.items()}
-    stale += [
-        f"{name} ({path} modified)"
-        for name, stage in locked.items()
-        for path, md5 in stage.deps.items()
-        if md5 != written.get(path, md5)
-    ]
+        stale = staleness(project, locked, surroundings)
+    except PipelineError as error:
+        raise PipelineError(f"{revision}: {error}") from error
     if stale:
+        blamed = (
+            f"{stage} ({reason})" for stage, reasons in stale.reasons.items() for reason in reasons
+        )
         raise PipelineError(
             f"{revision}: {LOCK_FILE} is stale, since it is not about what is committed with it: "
-            f"{', '.join(stale)}. Run `dvc repro` and commit what it changes."
+            f"{', '.join(blamed)}. Run `dvc repro` and commit what it changes."
         )
-
-
-def _stale(finding: object) -> Iterator[str]:
-    """Yield what a finding of ``dvc status`` blames, but for data that a clone does not have."""
-    if not isinstance(finding, dict):
-        # "changed command", or "always changed" for a stage that depends on nothing.
-        yield from [] if finding == "always changed" else [str(finding)]
-        return
-    for kind, states in finding.items():
-        for path, state in states.items():
-            if isinstance(state, dict):  # of the entries in a parameter file
-                yield from (f"{path}: {key} {change}" for key, change in state.items())
-            elif state != ABSENT.get(kind):
-                yield f"{path} {state}"
 
 
 def _refuse_working_directories(revision: Revision, project: Path) -> None:

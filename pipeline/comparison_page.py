@@ -36,9 +36,8 @@ def comparison_page(
         comparison: Of their predictions.
         differing: What else differs between them, by the file that it is in.
     """
-    moods = {BETTER: "good", WORSE: "bad"}
     return [
-        Headline(comparison.sentence, moods.get(comparison.verdict, "neutral")),
+        comparison_headline(comparison),
         *(
             f"Out of date: {', '.join(side.outdated)} changed after the predictions of "
             f"{side.revision} were made. `dvc repro` brings them up to date."
@@ -46,11 +45,17 @@ def comparison_page(
             if side.outdated
         ),
         _accuracy_table(sides),
-        _difference_table(comparison),
-        _class_table(comparison),
-        _confusion_table(comparison),
-        _changes_table(differing),
+        difference_table(comparison),
+        class_table(comparison),
+        confusion_table(comparison),
+        changes_table(differing),
     ]
+
+
+def comparison_headline(comparison: Comparison) -> Headline:
+    """Return the verdict."""
+    moods = {BETTER: "good", WORSE: "bad"}
+    return Headline(comparison.sentence, moods.get(comparison.verdict, "neutral"))
 
 
 def _accuracy_table(sides: Sequence[Side]) -> Table:
@@ -70,7 +75,8 @@ def _accuracy_table(sides: Sequence[Side]) -> Table:
     )
 
 
-def _difference_table(comparison: Comparison) -> Table:
+def difference_table(comparison: Comparison) -> Table:
+    """Return the difference in accuracy, and what speaks for and against its being real."""
     low, high = (points(bound, signed=True) for bound in (comparison.low, comparison.high))
     least = comparison.smallest_provable
     provable = "none" if least is None else f"{points(least)} points"
@@ -90,7 +96,8 @@ def _difference_table(comparison: Comparison) -> Table:
     )
 
 
-def _class_table(comparison: Comparison) -> Table:
+def class_table(comparison: Comparison) -> Table:
+    """Return the images of each class that only one of the two gets right."""
     return Table(
         "By class",
         ["class", "images", "newly right", "newly wrong", "net"],
@@ -102,7 +109,8 @@ def _class_table(comparison: Comparison) -> Table:
     )
 
 
-def _confusion_table(comparison: Comparison) -> Table | str:
+def confusion_table(comparison: Comparison) -> Table | str:
+    """Return the cells of the confusion matrix, after minus before."""
     change = comparison.confusion_change
     if not change.any():
         return "The confusion matrix has not changed."
@@ -114,7 +122,8 @@ def _confusion_table(comparison: Comparison) -> Table | str:
     )
 
 
-def _changes_table(differing: Mapping[str, Sequence[Change]]) -> Table | str:
+def changes_table(differing: Mapping[str, Sequence[Change]]) -> Table | str:
+    """Return what else differs between two revisions, file by file."""
     rows = [
         [file, change.key, _value(file, change.old), _value(file, change.new)]
         for file, found in differing.items()

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -52,6 +52,16 @@ def parse_lock(content: bytes, name: str) -> Lock:
     except (YAMLError, ValueError, LookupError, TypeError, AttributeError) as error:
         reason = " ".join(str(error).split())
         raise PipelineError(f"{name}: not a lock file of DVC: {reason}") from error
+
+
+def read_lock(project: Path) -> Lock:
+    """Return the stages in a project's lock file; none where it has no such file.
+
+    Raises:
+        PipelineError: It is no lock file that DVC 3 writes.
+    """
+    path = project / LOCK_FILE
+    return parse_lock(path.read_bytes(), LOCK_FILE) if path.exists() else {}
 
 
 def _hashes(entries: Iterable[Mapping[str, Any]]) -> dict[str, str]:

@@ -44,16 +44,20 @@ def provenance(revision: Revision) -> Provenance:
     )
     return Provenance(
         _parse(YAML(typ="safe").load, params, f"{revision}: {PARAMS_FILE}"),
-        parse_environment(environment, f"{revision}: {ENVIRONMENT_FILE}"),
+        parse_json(environment, f"{revision}: {ENVIRONMENT_FILE}"),
         {} if lock is None else parse_lock(lock, f"{revision}: {LOCK_FILE}"),
     )
 
 
-def parse_environment(content: bytes | None, name: str) -> Mapping[str, Any]:
-    """Return the environment in a file's content, which messages call ``name``.
+def parse_json(content: bytes | None, name: str) -> Mapping[str, Any]:
+    """Return keys and values of a report such as the environment; none where there is no file.
+
+    Args:
+        content: Of the file; None where there is none.
+        name: What messages call it.
 
     Raises:
-        PipelineError: It is not what training writes.
+        PipelineError: It is no object of JSON.
     """
     return _parse(json.loads, content, name)
 

@@ -102,10 +102,32 @@ def resolve(name: str) -> Revision:
             f"give one's hash, of {', '.join(commit[:7] for commit in commits)}"
         )
     if not commits:
-        shallow = _git("rev-parse", "--is-shallow-repository").stdout.strip() == b"true"
-        advice = "; this clone is shallow: `git fetch --unshallow` gets the rest" if shallow else ""
-        raise PipelineError(f"{name!r}: no such revision or experiment{advice}")
+        raise PipelineError(f"{name!r}: no such revision or experiment{_advice_if_shallow()}")
     return Revision(name, commits[0])
+
+
+def merge_base(revision: Revision) -> Revision:
+    """Return the newest commit that is common to a revision's history and that of HEAD.
+
+    Raises:
+        PipelineError: There is none, or this clone is too shallow to tell.
+    """
+    found = _git("merge-base", str(revision.commit), "HEAD")
+    if found.returncode:
+        raise PipelineError(f"{revision}: no history in common with HEAD{_advice_if_shallow()}")
+    commit = found.stdout.decode().strip()
+    is_named = commit == revision.commit and not commit.startswith(revision.name)
+    return Revision(revision.name if is_named else commit[:7], commit)
+
+
+def _advice_if_shallow() -> str:
+    shallow = _git("rev-parse", "--is-shallow-repository").stdout.strip() == b"true"
+    return (
+        "; this clone is shallow: `git fetch --unshallow` gets the rest, "
+        "in a workflow `fetch-depth: 0` of actions/checkout"
+        if shallow
+        else ""
+    )
 
 
 def _require_repository() -> None:

@@ -19,19 +19,22 @@ STOPPING = {signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGT
 MOST_POINTS = 100
 
 
-def tool_parser(name: str, description: str | None) -> argparse.ArgumentParser:
-    """Return a parser that knows ``--format``, to which the tool adds its own arguments."""
+def tool_parser(
+    name: str, description: str | None, *, formats: bool = True
+) -> argparse.ArgumentParser:
+    """Return a parser, with ``--format`` if wanted, to which the tool adds its own arguments."""
     parser = argparse.ArgumentParser(
         prog=f"python -m pipeline.tools.{name}",
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "--format",
-        choices=["text", "markdown", "json"],
-        default="text",
-        help="text for a terminal (the default), markdown for a pull request, json for scripts",
-    )
+    if formats:
+        parser.add_argument(
+            "--format",
+            choices=["text", "markdown", "json"],
+            default="text",
+            help="text for a terminal (the default), markdown for a pull request, json for scripts",
+        )
     return parser
 
 

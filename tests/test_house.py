@@ -14,6 +14,8 @@ from packaging.requirements import Requirement
 LOCKS = sorted(ROOT.glob("requirements*.lock"))
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PROJECT = PYPROJECT["project"]
+EXTRAS = PROJECT["optional-dependencies"]
+GROUPS = PYPROJECT["dependency-groups"]
 
 
 def committed_files() -> list[Path]:
@@ -30,7 +32,11 @@ def locked(path: Path) -> dict[str, str]:
 
 
 def test_every_locked_package_has_hashes_and_no_address() -> None:
-    assert {path.name for path in LOCKS} == {"requirements.lock", "requirements-gpu.lock"}
+    assert {path.name for path in LOCKS} == {
+        "requirements.lock",
+        "requirements-gpu.lock",
+        "requirements-tools.lock",
+    }
     for path in LOCKS:
         text = path.read_text()
         assert "://" not in text
@@ -39,24 +45,36 @@ def test_every_locked_package_has_hashes_and_no_address() -> None:
         assert all("--hash=sha256:" in entry for entry in entries)
 
 
-@pytest.mark.parametrize("lock", [path.name for path in LOCKS])
-def test_lock_holds_what_the_project_asks_for(lock: str) -> None:
+@pytest.mark.parametrize(
+    ("lock", "wanted"),
+    [
+        (
+            "requirements.lock",
+            [*PROJECT["dependencies"], *EXTRAS["jax"], *EXTRAS["s3"], *GROUPS["dev"]],
+        ),
+        ("requirements-gpu.lock", [*PROJECT["dependencies"], *EXTRAS["gpu"], *EXTRAS["s3"]]),
+        ("requirements-tools.lock", GROUPS["tools"]),
+    ],
+)
+def test_lock_holds_what_the_project_asks_for(lock: str, wanted: list[str]) -> None:
     pins = locked(ROOT / lock)
-    wanted = PROJECT["dependencies"] + (
-        PROJECT["optional-dependencies"]["gpu"]
-        if "gpu" in lock
-        else PROJECT["optional-dependencies"]["jax"] + PYPROJECT["dependency-groups"]["dev"]
-    )
     for requirement in map(Requirement, wanted):
         name = requirement.name.replace(".", "-")
         assert requirement.specifier.contains(pins[name]), requirement
 
 
+def test_tools_need_no_other_packages_than_the_project_and_none_to_train() -> None:
+    assert set(GROUPS["tools"]) <= set(PROJECT["dependencies"])
+    assert not {"tensorflow", "keras", "jax"} & locked(ROOT / "requirements-tools.lock").keys()
+
+
 def test_locks_agree_on_common_packages() -> None:
-    first, second = map(locked, LOCKS)
-    assert {name: first[name] for name in first.keys() & second} == {
-        name: second[name] for name in first.keys() & second
-    }
+    whole = locked(ROOT / "requirements.lock")
+    for lock in ("requirements-gpu.lock", "requirements-tools.lock"):
+        pins = locked(ROOT / lock)
+        assert {name: pins[name] for name in pins.keys() & whole} == {
+            name: whole[name] for name in pins.keys() & whole
+        }
 
 
 def test_what_is_installed_is_what_is_locked() -> None:

@@ -5,15 +5,13 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-import pandas as pd
 from pydantic import Field, PositiveInt
 
+from pipeline.curves import read_curves
 from pipeline.examples import load_array
 from pipeline.figures import confusion_figure, gallery_figure, learning_curves_figure, save_figure
 from pipeline.predictions import read_predictions
 from pipeline.stage import PipelineError, Section, run_stage
-
-CURVES = ["epoch", "loss", "accuracy", "val_loss", "val_accuracy"]
 
 
 class PlotParams(Section):
@@ -51,27 +49,6 @@ def plot(
     save_figure(learning_curves_figure(curves), learning_curves_picture, params.dpi)
     save_figure(confusion_figure(table), confusion_picture, params.dpi)
     save_figure(gallery_figure(images, table, params.gallery_size), gallery_picture, params.dpi)
-
-
-def read_curves(path: Path) -> pd.DataFrame:
-    """Return learning curves, a row an epoch: its number, losses and accuracies.
-
-    Raises:
-        PipelineError: The file is not such a table of finite numbers.
-    """
-    try:
-        curves = pd.read_csv(path).astype(float)
-    except ValueError as error:
-        raise PipelineError(f"{path}: not a table of learning curves: {error}") from error
-    # With more fields in a row than columns, pandas takes the first field for an index.
-    in_order = curves.index.equals(pd.RangeIndex(len(curves)))
-    complete = list(curves.columns) == CURVES and len(curves) and np.isfinite(curves).all(axis=None)
-    if not (in_order and complete and (curves["epoch"] == curves.index + 1).all()):
-        raise PipelineError(
-            f"{path}: not a table of learning curves: expected columns {CURVES}, a row for each "
-            "epoch from 1 on, and finite numbers"
-        )
-    return curves
 
 
 if __name__ == "__main__":

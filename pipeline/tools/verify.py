@@ -23,9 +23,9 @@ from pathlib import Path
 from pipeline.changes import changes
 from pipeline.clean_clone import run_in_clone
 from pipeline.comparison import Comparison, compare_predictions
-from pipeline.lock import LOCK_FILE, Lock, entries, parse_lock
+from pipeline.lock import LOCK_FILE, Lock, entries, parse_lock, read_lock
 from pipeline.predictions import PREDICTIONS_FILE, parse_predictions
-from pipeline.provenance import ENVIRONMENT_FILE, parse_environment
+from pipeline.provenance import ENVIRONMENT_FILE, parse_json
 from pipeline.reproduction import NOT_REPRODUCED, Reproduction
 from pipeline.reproduction_page import reproduction_facts, reproduction_page
 from pipeline.revisions import Revision, resolve
@@ -55,10 +55,10 @@ def verify(revision: Revision, margin: float, keep: Path | None = None) -> Repro
         _say(f"Running the pipeline of {revision} from scratch, in a clone of its own\n")
         project = run_in_clone(revision, locked, folder, scratch)
         _say("")
-        reproduced = parse_lock((project / LOCK_FILE).read_bytes(), LOCK_FILE)
+        reproduced = read_lock(project)
         _refuse_leftovers(revision, locked, reproduced)
         environment = (
-            parse_environment(content, ENVIRONMENT_FILE)
+            parse_json(content, ENVIRONMENT_FILE)
             for content in _both(revision, project, ENVIRONMENT_FILE)
         )
         return Reproduction(

@@ -1,0 +1,185 @@
+"""What a branch changed, on one page for a pull request."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from pipeline.changes import Change, changes
+from pipeline.comparison import Comparison
+from pipeline.comparison_page import (
+    changes_table,
+    class_table,
+    comparison_headline,
+    confusion_table,
+    difference_table,
+)
+from pipeline.lock import Lock
+from pipeline.page import Headline, Page, Table
+from pipeline.revisions import Revision
+from pipeline.staleness import Staleness
+
+BLUE, VERMILION = "#0072B2", "#D55E00"  # of Okabe and Ito's colour-blind-safe set
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a revision holds of results; nothing where it lacks a file.
+
+    Attributes:
+        revision: Where they come from.
+        outdated: Files that have changed since its predictions were made.
+        lock: What DVC recorded of every stage.
+        metrics: The metrics, as JSON types.
+        curves: The learning curves, columns as ``read_curves`` gives them.
+    """
+
+    revision: Revision
+    outdated: Sequence[str]
+    lock: Lock
+    metrics: Mapping[str, Any]
+    curves: pd.DataFrame | None
+
+
+def report_page(
+    before: Results,
+    after: Results,
+    comparison: Comparison | str,
+    differing: Mapping[str, Sequence[Change]],
+    *,
+    stale: Staleness,
+    outcomes: Mapping[str, str],
+) -> Page:
+    """Return what a branch changed: the verdict first.
+
+    Args:
+        before: The results that the branch started from.
+        after: Its own.
+        comparison: Of their predictions; why there is none, where it is a text.
+        differing: What else differs between them, by the file that it is in.
+        stale: What of ``after`` is out of date.
+        outcomes: What the last run did with every stage; empty if nobody recorded it.
+    """
+    return [
+        comparison_headline(comparison)
+        if isinstance(comparison, Comparison)
+        else Headline(f"Not compared: {comparison}.", "neutral"),
+        f"Before: {before.revision}; after: {after.revision}. {stale.sentence}"
+        + (" The results before were out of date themselves." if before.outdated else ""),
+        _stages_table(before.lock, after.lock, stale, outcomes),
+        _metrics_table(before.metrics, after.metrics),
+        changes_table(differing),
+        *_curves(before.curves, after.curves),
+        *(_details(comparison) if isinstance(comparison, Comparison) else []),
+    ]
+
+
+def _details(comparison: Comparison) -> Page:
+    """Return what a reader of the verdict need not see at once, folded."""
+    return [
+        "<details><summary>Statistics, classes and confusion matrix</summary>",
+        difference_table(comparison),
+        class_table(comparison),
+        confusion_table(comparison),
+        "</details>",
+    ]
+
+
+def _stages_table(
+    before: Lock, after: Lock, stale: Staleness, outcomes: Mapping[str, str]
+) -> Table:
+    rows = []
+    for name in dict.fromkeys([*after, *stale.reasons]):
+        reasons = stale.reasons.get(name, [])
+        state = f"out of date: {', '.join(reasons)}" if reasons else "up to date"
+        rows.append([name, outcomes.get(name, state), _outputs(before, after, name)])
+    return Table("Stages", ["stage", "now", "outputs, after against before"], rows)
+
+
+def _outputs(before: Lock, after: Lock, stage: str) -> str:
+    if stage not in after or stage not in before:
+        return "new" if stage in after else "none"
+    outs = after[stage].outs
+    changed = [path for path, md5 in outs.items() if before[stage].outs.get(path) != md5]
+    return f"{len(changed)} of {len(outs)} differ" if changed else "the same bytes"
+
+
+def _metrics_table(before: Mapping[str, Any], after: Mapping[str, Any]) -> Table | str:
+    """Return the metrics that changed, but for those by class, which have a table of their own."""
+    changed = [change for change in changes(before, after) if change.key.count(".") <= 1]
+    if not changed:
+        return "No metric has changed." if after else "There are no metrics."
+    rows = [
+        [change.key, _number(change.old), _number(change.new), _difference(change)]
+        for change in changed
+    ]
+    return Table("Metrics that changed", ["metric", "before", "after", "change"], rows, [1, 2, 3])
+
+
+def _number(value: Any) -> str:
+    return "none" if value is None else f"{value:.6g}" if _is_number(value) else str(value)
+
+
+def _difference(change: Change) -> str:
+    if not (_is_number(change.old) and _is_number(change.new)):
+        return ""
+    return f"{change.new - change.old:+.4g}".replace("-", "−")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _curves(before: pd.DataFrame | None, after: pd.DataFrame | None) -> Page:
+    if before is None or after is None:
+        return [] if after is None else [_curves_table(after, after.head(0))]
+    if before.equals(after):
+        return ["The learning curves have not changed."]
+    return [_curves_chart(before, after), _curves_table(before, after)]
+
+
+def _curves_table(before: pd.DataFrame, after: pd.DataFrame) -> Table:
+    """Return validation at the epochs 1, 2, 5, 10, 20, 50 and so on, and at the last ones."""
+    last = max(len(before), len(after))
+    steps = (step * 10**power for power in range(len(str(last))) for step in (1, 2, 5))
+    epochs = sorted({*(step for step in steps if step < last), len(before), len(after)} - {0})
+    rows = [
+        [
+            str(epoch),
+            *(
+                f"{curves[column][epoch - 1]:{form}}" if epoch <= len(curves) else ""
+                for column, form in (("val_accuracy", ".2%"), ("val_loss", ".4f"))
+                for curves in (before, after)
+            ),
+        ]
+        for epoch in epochs
+    ]
+    header = ["epoch", "accuracy before", "accuracy after", "loss before", "loss after"]
+    return Table("Learning curves, on the validation set", header, rows, range(5))
+
+
+def _curves_chart(before: pd.DataFrame, after: pd.DataFrame) -> str:
+    """Return validation accuracy by epoch, as a chart that GitHub draws: Mermaid's."""
+    last = min(len(before), len(after))
+    # The first epochs would press all that follows together.
+    first = last // 10 + 1
+    lines = [100 * curves["val_accuracy"][first - 1 : last] for curves in (before, after)]
+    low, high = min(map(min, lines)), max(map(max, lines))
+    return "\n".join(
+        [
+            "```mermaid",
+            "---",
+            "config:",
+            "  themeVariables:",
+            "    xyChart:",
+            f'      plotColorPalette: "{BLUE}, {VERMILION}"',
+            "---",
+            "xychart-beta",
+            '  title "Validation accuracy [%]: before in blue, after in orange"',
+            f'  x-axis "epoch" {first} --> {last}',
+            f"  y-axis {low:.2f} --> {high:.2f}",
+            *(f"  line [{', '.join(f'{value:.2f}' for value in line)}]" for line in lines),
+            "```",
+        ]
+    )
