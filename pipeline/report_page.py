@@ -133,10 +133,10 @@ def _is_number(value: object) -> bool:
 
 def _curves(before: pd.DataFrame | None, after: pd.DataFrame | None) -> Page:
     if before is None or after is None:
-        return [] if after is None else [_curves_table(after, after.head(0))]
+        return [] if after is None else [_curves_table(after.head(0), after)]
     if before.equals(after):
         return ["The learning curves have not changed."]
-    return [_curves_chart(before, after), _curves_table(before, after)]
+    return [_curves_table(before, after), _curves_chart(before, after)]
 
 
 def _curves_table(before: pd.DataFrame, after: pd.DataFrame) -> Table:
@@ -165,7 +165,7 @@ def _curves_chart(before: pd.DataFrame, after: pd.DataFrame) -> str:
     # The first epochs would press all that follows together.
     first = last // 10 + 1
     lines = [100 * curves["val_accuracy"][first - 1 : last] for curves in (before, after)]
-    low, high = min(map(min, lines)), max(map(max, lines))
+    low, high = min(map(min, lines)) - 0.1, max(map(max, lines)) + 0.1
     return "\n".join(
         [
             "```mermaid",

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from ruamel.yaml import YAML
+from s3_server import S3, Bucket
 
 from pipeline.idx import write_idx
 
@@ -280,3 +282,22 @@ def reproduced(original: tuple[Project, list[str]], tmp_path: Path) -> Project:
     source, _ = original
     shutil.copytree(source.folder, tmp_path / "project", symlinks=True)
     return Project(tmp_path / "project", source.home)
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[S3]:
+    with S3().running() as server:
+        yield server
+
+
+@pytest.fixture
+def bucket(s3: S3) -> Bucket:
+    """An empty bucket."""
+    return s3.bucket(f"bucket-{uuid.uuid4()}")
+
+
+def use_remote(project: Project, bucket: Bucket) -> None:
+    """Give a project a remote, with README's commands."""
+    project.run("dvc", "remote", "add", "--default", "storage", bucket.address)
+    project.run("dvc", "remote", "modify", "storage", "verify", "true")
+    project.run("dvc", "remote", "modify", "storage", "endpointurl", bucket.server.address)

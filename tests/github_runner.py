@@ -18,12 +18,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 SHELL = ["bash", "--noprofile", "--norc", "-e", "-o", "pipefail"]
-CHECKOUT = "actions/checkout"
 TOKENS = re.compile(r"\s*('(?:[^']|'')*'|&&|\|\||==|!=|!|\(|\)|,|[A-Za-z_][\w.*-]*|\d+)")
-
-
-class Context(dict[str, Any]):
-    """An object of an expression, in which what is missing is nothing."""
 
 
 def lookup(way: str, contexts: dict[str, Any]) -> Any:
@@ -35,7 +30,7 @@ def lookup(way: str, contexts: dict[str, Any]) -> Any:
             assert part in contexts, f"unknown context: {way}"
             first = False
         if part == "*":
-            assert isinstance(value, list)
+            value = value or []
         elif isinstance(value, list):
             value = [one.get(part, "") for one in value]
         else:
@@ -69,17 +64,19 @@ def evaluate(expression: str, contexts: dict[str, Any]) -> Any:
             python.append(token)
     # `and` and `or` of Python choose as those of GitHub do, and '' is false in both.
     names = {"functions": functions, "lookup": lookup, "contexts": contexts}
-    return eval("".join(python), {"__builtins__": {}}, names)  # noqa: S307 (our own workflows)
+    return eval("".join(python), {"__builtins__": {}}, names)
 
 
 def filled(text: Any, contexts: dict[str, Any]) -> str:
     """Return a text of the workflow with the values of its expressions."""
 
-    def value(match: re.Match[str]) -> str:
-        found = evaluate(match[1].strip(), contexts)
-        return str(found).lower() if isinstance(found, bool) else str(found)
+    def written(value: Any) -> str:
+        return str(value).lower() if isinstance(value, bool) else str(value)
 
-    return re.sub(r"\$\{\{(.*?)\}\}", value, str(text))
+    def value(match: re.Match[str]) -> str:
+        return written(evaluate(match[1].strip(), contexts))
+
+    return re.sub(r"\$\{\{(.*?)\}\}", value, written(text))
 
 
 @dataclass
@@ -121,7 +118,7 @@ class GitHub:
     folder: Path
     environment: dict[str, str]
     variables: dict[str, str] = field(default_factory=dict)
-    secrets: dict[str, str] = field(default_factory=dict)
+    secrets: dict[str, Any] = field(default_factory=dict)
     name: str = "owner/digits"
     depth: int | None = None
     artifacts: dict[str, Path] = field(default_factory=dict)
@@ -148,10 +145,10 @@ class GitHub:
             if not done or not evaluate(job.get("if", "true"), contexts):
                 jobs[name] = Job("skipped")
                 continue
-            jobs[name] = self._job(name, job, definition.get("env", {}), contexts)
+            jobs[name] = self.job(name, job, definition.get("env", {}), contexts)
         return jobs
 
-    def _job(
+    def job(
         self, name: str, job: dict[str, Any], workflow_env: dict[str, Any], contexts: dict[str, Any]
     ) -> Job:
         machine = self.folder / f"runner-{len(list(self.folder.glob('runner-*')))}-{name}"

@@ -3,11 +3,14 @@
 import ast
 import importlib
 import inspect
+import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import ROOT
+from packaging.requirements import Requirement
 from ruamel.yaml import YAML
 
 DVC = YAML(typ="safe").load(ROOT / "dvc.yaml")
@@ -173,6 +176,17 @@ def test_keras_and_its_backends_are_imported_only_where_they_compute() -> None:
     # Through these, Keras reaches what must compute, and nobody else.
     users = {path.stem for path in MODULES if Path("pipeline/backend.py") in closure(path)}
     assert users == {"backend", "epoch_trainer", "network", "model_file", "train", "evaluate"}
+
+
+@pytest.mark.parametrize("tool", ["stale", "report", "comment"])
+def test_tools_of_ci_get_along_with_the_packages_of_their_lock(tool: str) -> None:
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
+    # The comment is made with Python alone.
+    packages = groups["tools"] if tool != "comment" else []
+    modules = {Requirement(package).name.split(".")[0] for package in packages}
+    files = closure(Path(f"pipeline/tools/{tool}.py"))
+    tops = {name.split(".")[0] for file in files for name in imported_names(file)}
+    assert tops - sys.stdlib_module_names - {"pipeline"} <= modules
 
 
 def test_top_level_names_what_stages_write() -> None:

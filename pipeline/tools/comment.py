@@ -25,7 +25,7 @@ TIMEOUT = 30  # seconds
 
 
 def comment(report: str, owner: str, branch: str, commit: str) -> list[int]:
-    """Put a report on the open pull requests from a branch, if they are at the commit.
+    """Put a report on the open pull requests from a branch, unless they have left the commit.
 
     Args:
         report: Markdown.
@@ -40,9 +40,8 @@ def comment(report: str, owner: str, branch: str, commit: str) -> list[int]:
         OSError: GitHub cannot be reached, or refuses.
     """
     head = urllib.parse.quote(f"{owner}:{branch}", safe="")
-    pulls = [
-        pull for pull in _pages(f"pulls?state=open&head={head}") if pull["head"]["sha"] == commit
-    ]
+    from_branch = _pages(f"pulls?state=open&head={head}")
+    pulls = [pull for pull in from_branch if _is_about(commit, pull["head"]["sha"])]
     for pull in pulls:
         comments = _pages(f"issues/{pull['number']}/comments?")
         earlier = [
@@ -56,6 +55,16 @@ def comment(report: str, owner: str, branch: str, commit: str) -> list[int]:
         else:
             _request("POST", f"issues/{pull['number']}/comments", content)
     return [pull["number"] for pull in pulls]
+
+
+def _is_about(commit: str, newest: str) -> bool:
+    """Return whether a report of a commit is still one of the newest commit of a branch.
+
+    So it is if the newest does no more than follow it: as the one with the results does.
+    """
+    if newest == commit:
+        return True
+    return [parent["sha"] for parent in _request("GET", f"commits/{newest}")["parents"]] == [commit]
 
 
 def _body(report: str) -> str:
