@@ -100,6 +100,62 @@ class Job:
     workspace: Path | None = None
 
 
+def filled_all(texts: dict[str, Any], contexts: dict[str, Any]) -> dict[str, str]:
+    return {key: filled(text, contexts) for key, text in texts.items()}
+
+
+def runner_variables(machine: Path, github: dict[str, Any]) -> dict[str, str]:
+    """Return the variables that GitHub sets, and those that keep machines apart on this one."""
+    return {
+        "CI": "true",
+        "GITHUB_ACTIONS": "true",
+        "GITHUB_API_URL": github.get("api_url", ""),
+        "GITHUB_EVENT_NAME": github["event_name"],
+        "GITHUB_REPOSITORY": github["repository"],
+        "GITHUB_RUN_ID": "4711",
+        "GITHUB_WORKSPACE": str(machine / "work"),
+        "RUNNER_TEMP": str(machine / "temp"),
+        "HOME": str(machine / "home"),
+        "DVC_SITE_CACHE_DIR": str(machine / "dvc"),
+    }
+
+
+def run_script(
+    script: str, machine: Path, variables: dict[str, str], job: Job
+) -> dict[str, str] | None:
+    """Run a step's script, and return its outputs; None if it fails.
+
+    What it adds to the PATH holds for later steps.
+    """
+    assert "${{" not in script, "an expression in a shell script"
+    (machine / "step.sh").write_text(script)
+    path, output, summary = (machine / name for name in ("path", "output", "summary"))
+    path.touch()
+    output.write_text("")
+    added = reversed(path.read_text().split())
+    result = subprocess.run(
+        [*SHELL, str(machine / "step.sh")],
+        cwd=machine / "work",
+        env=variables
+        | {
+            "GITHUB_OUTPUT": str(output),
+            "GITHUB_PATH": str(path),
+            "GITHUB_STEP_SUMMARY": str(summary),
+            "PATH": os.pathsep.join([*added, variables["PATH"]]),
+        },
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    job.log += result.stdout
+    job.summary = summary.read_text() if summary.exists() else ""
+    lines = output.read_text().splitlines()
+    return None if result.returncode else dict(line.split("=", 1) for line in lines)
+
+
 @dataclass
 class GitHub:
     """A repository on GitHub, with its runners.
@@ -151,86 +207,33 @@ class GitHub:
     def job(
         self, name: str, job: dict[str, Any], workflow_env: dict[str, Any], contexts: dict[str, Any]
     ) -> Job:
-        machine = self.folder / f"runner-{len(list(self.folder.glob('runner-*')))}-{name}"
-        (machine / "temp").mkdir(parents=True)
-        (machine / "work").mkdir()
+        """Run a job's steps on a new machine, up to the first that fails."""
+        machine = self.folder / f"{len(list(self.folder.glob('*-runner')))}-{name}-runner"
+        for folder in ("temp", "work"):
+            (machine / folder).mkdir(parents=True)
         done = Job("success", workspace=machine / "work")
         contexts = {**contexts, "runner": {"temp": str(machine / "temp")}, "steps": {}}
-        runs_on = filled(job["runs-on"], contexts)
-        assert runs_on
-        files = {
-            variable: machine / variable.lower()
-            for variable in ("GITHUB_OUTPUT", "GITHUB_PATH", "GITHUB_ENV", "GITHUB_STEP_SUMMARY")
-        }
-        github = contexts["github"]
-        environment = self.environment | {
-            "CI": "true",
-            "GITHUB_ACTIONS": "true",
-            "GITHUB_API_URL": github.get("api_url", ""),
-            "GITHUB_EVENT_NAME": github["event_name"],
-            "GITHUB_REPOSITORY": self.name,
-            "GITHUB_RUN_ID": "4711",
-            "GITHUB_WORKSPACE": str(machine / "work"),
-            "RUNNER_TEMP": str(machine / "temp"),
-            "HOME": str(machine / "home"),
-            "DVC_SITE_CACHE_DIR": str(machine / "dvc"),
-        }
+        assert filled(job["runs-on"], contexts)
+        environment = self.environment | runner_variables(machine, contexts["github"])
         for level in (workflow_env, job.get("env", {})):
-            environment |= {key: filled(value, contexts) for key, value in level.items()}
+            environment |= filled_all(level, contexts)
         contexts["env"] = environment
-        for number, step in enumerate(job["steps"]):
+        for step in job["steps"]:
             if not evaluate(step.get("if", "true"), contexts):
                 continue
-            title = step.get("name", step.get("uses", "").partition("@")[0])
-            done.steps.append(title)
-            for file in files.values():
-                if file != files["GITHUB_PATH"]:
-                    file.write_text("")
-            added = (
-                files["GITHUB_PATH"].read_text().split() if files["GITHUB_PATH"].exists() else []
-            )
-            own = {key: filled(value, contexts) for key, value in step.get("env", {}).items()}
-            surroundings = (
-                environment
-                | own
-                | {variable: str(file) for variable, file in files.items()}
-                | {"PATH": os.pathsep.join([*reversed(added), environment["PATH"]])}
-            )
+            done.steps.append(step.get("name", step.get("uses", "").partition("@")[0]))
             if "uses" in step:
-                given = {
-                    key: filled(value, contexts) for key, value in step.get("with", {}).items()
-                }
+                given = filled_all(step.get("with", {}), contexts)
                 succeeded = self._action(step["uses"], given, machine / "work", done)
             else:
-                assert "${{" not in step["run"], "an expression in a shell script"
-                script = machine / f"step-{number}.sh"
-                script.write_text(step["run"])
-                result = subprocess.run(
-                    [*SHELL, str(script)],
-                    cwd=machine / "work",
-                    env=surroundings,
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.STDOUT,
-                    text=True,
-                    timeout=240,
-                    check=False,
-                )
-                done.log += result.stdout
-                succeeded = result.returncode == 0
-                assert not files["GITHUB_ENV"].read_text()
-                done.summary += files["GITHUB_STEP_SUMMARY"].read_text()
-                outputs = dict(
-                    line.split("=", 1) for line in files["GITHUB_OUTPUT"].read_text().splitlines()
-                )
-                if "id" in step:
-                    contexts["steps"][step["id"]] = {"outputs": outputs}
+                variables = environment | filled_all(step.get("env", {}), contexts)
+                outputs = run_script(step["run"], machine, variables, done)
+                contexts["steps"][step.get("id")] = {"outputs": outputs}
+                succeeded = outputs is not None
             if not succeeded and not step.get("continue-on-error"):
                 done.result = "failure"
                 return done
-        done.outputs = {
-            key: filled(value, contexts) for key, value in job.get("outputs", {}).items()
-        }
+        done.outputs = filled_all(job.get("outputs", {}), contexts)
         return done
 
     def _action(self, action: str, given: dict[str, str], work: Path, job: Job) -> bool:
