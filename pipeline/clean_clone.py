@@ -40,7 +40,7 @@ def run_in_clone(revision: Revision, locked: Lock, folder: Path, scratch: Path) 
     _refuse_working_directories(revision, project)
     (project / ".dvc/config.local").write_text(CONFIG, encoding="utf-8")
     surroundings = _surroundings(scratch)
-    _refuse_stale(revision, locked, project, surroundings)
+    _refuse_stale(revision, project, surroundings)
     _remove_results(project, locked)
     status = run_dvc(
         *("repro", "--force", "--no-run-cache", "--no-commit"),
@@ -76,12 +76,10 @@ def _surroundings(scratch: Path) -> dict[str, str]:
     return variables
 
 
-def _refuse_stale(
-    revision: Revision, locked: Lock, project: Path, surroundings: Mapping[str, str]
-) -> None:
+def _refuse_stale(revision: Revision, project: Path, surroundings: Mapping[str, str]) -> None:
     """Refuse a lock that is not about the revision's own code, parameters and reports."""
     try:
-        stale = staleness(project, locked, surroundings)
+        stale = staleness(project, surroundings)
     except PipelineError as error:
         raise PipelineError(f"{revision}: {error}") from error
     if stale:

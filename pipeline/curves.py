@@ -32,17 +32,22 @@ def parse_curves(content: bytes, name: str) -> pd.DataFrame:
         PipelineError: It is not such a table of finite numbers.
     """
     try:
-        curves = pd.read_csv(BytesIO(content)).astype(float)
+        curves = pd.read_csv(BytesIO(content))
     except ValueError as error:
-        raise PipelineError(f"{name}: not a table of learning curves: {error}") from error
+        reason = " ".join(str(error).split())
+        raise PipelineError(f"{name}: not a table of learning curves: {reason}") from error
     # With more fields in a row than columns, pandas takes the first field for an index.
     in_order = curves.index.equals(pd.RangeIndex(len(curves)))
-    complete = (
-        list(curves.columns) == COLUMNS and len(curves) and np.isfinite(curves).all(axis=None)
-    )
-    if not (in_order and complete and (curves["epoch"] == curves.index + 1).all()):
+    are_numbers = len(curves) > 0 and all(kind.kind in "if" for kind in curves.dtypes)
+    if not (
+        in_order
+        and list(curves.columns) == COLUMNS
+        and are_numbers
+        and np.isfinite(curves).all(axis=None)
+        and (curves["epoch"] == curves.index + 1).all()
+    ):
         raise PipelineError(
             f"{name}: not a table of learning curves: expected columns {COLUMNS}, a row for each "
             "epoch from 1 on, and finite numbers"
         )
-    return curves
+    return curves.astype(float)

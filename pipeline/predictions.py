@@ -56,7 +56,8 @@ def parse_predictions(content: bytes, name: str) -> pd.DataFrame:
     try:
         predictions = pd.read_csv(BytesIO(content))
     except (ValueError, pd.errors.ParserError) as error:
-        raise PipelineError(f"{name}: not a table of predictions: {error}") from error
+        reason = " ".join(str(error).split())
+        raise PipelineError(f"{name}: not a table of predictions: {reason}") from error
     # With more fields in a row than columns, pandas takes the first field for an index.
     rows = pd.RangeIndex(len(predictions))
     if list(predictions.columns) != COLUMNS or not predictions.index.equals(rows):

@@ -90,35 +90,43 @@ def _stages_table(
     before: Lock, after: Lock, stale: Staleness, outcomes: Mapping[str, str]
 ) -> Table:
     rows = []
-    for name in dict.fromkeys([*after, *stale.reasons]):
-        reasons = stale.reasons.get(name, [])
-        state = f"out of date: {', '.join(reasons)}" if reasons else "up to date"
-        rows.append([name, outcomes.get(name, state), _outputs(before, after, name)])
+    for name in stale.stages:
+        reasons = stale.reasons.get(name)
+        state = f"out of date: {', '.join(reasons)}" if reasons else ""
+        outcome = outcomes.get(name, "" if reasons else "up to date")
+        now = "; ".join(filter(None, (outcome, state)))
+        rows.append([name, now, _outputs(before, after, name)])
     return Table("Stages", ["stage", "now", "outputs, after against before"], rows)
 
 
 def _outputs(before: Lock, after: Lock, stage: str) -> str:
     if stage not in after or stage not in before:
         return "new" if stage in after else "none"
-    outs = after[stage].outs
-    changed = [path for path, md5 in outs.items() if before[stage].outs.get(path) != md5]
-    return f"{len(changed)} of {len(outs)} differ" if changed else "the same bytes"
+    old, new = before[stage].outs, after[stage].outs
+    paths = old.keys() | new.keys()
+    changed = [path for path in paths if old.get(path) != new.get(path)]
+    return f"{len(changed)} of {len(paths)} differ" if changed else "the same bytes"
 
 
 def _metrics_table(before: Mapping[str, Any], after: Mapping[str, Any]) -> Table | str:
     """Return the metrics that changed, but for those by class, which have a table of their own."""
-    changed = [change for change in changes(before, after) if change.key.count(".") <= 1]
+    changed = changes(before, after)
     if not changed:
         return "No metric has changed." if after else "There are no metrics."
     rows = [
         [change.key, _number(change.old), _number(change.new), _difference(change)]
         for change in changed
+        if change.key.count(".") <= 1
     ]
+    if not rows:
+        return "Of the metrics, only those by class have changed."
     return Table("Metrics that changed", ["metric", "before", "after", "change"], rows, [1, 2, 3])
 
 
 def _number(value: Any) -> str:
-    return "none" if value is None else f"{value:.6g}" if _is_number(value) else str(value)
+    if value is None:
+        return "none"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _difference(change: Change) -> str:

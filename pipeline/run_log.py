@@ -7,11 +7,12 @@ MESSAGES = {
     r"Running stage '(.+)':": "ran",
     r"Stage '(.+)' is cached - skipping run, checking out outputs": "from the run cache",
     r"Stage '(.+)' didn't change, skipping": "unchanged",
+    r"ERROR: failed to reproduce '(.+?)'.*": "failed",
 }
 
 
 def parse_run_log(text: str) -> dict[str, str]:
-    """Return what became of every stage: "ran", "from the run cache" or "unchanged".
+    """Return what became of every stage: "ran", "from the run cache", "unchanged" or "failed".
 
     A stage that the log does not mention, since the run failed before it, is not in it.
     """

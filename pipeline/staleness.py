@@ -1,22 +1,23 @@
 """Staleness: which stages have results that are not of what lies in a project, told without data.
 
-In a clone that has pulled nothing, ``dvc status`` calls every stage changed, and ``dvc repro
---dry --allow-missing`` fails at the first stage that would run, and takes code and reports that
-are gone for unchanged (DVC 3.67).
+DVC's commands cannot tell it (3.67): in a clone that has pulled nothing ``dvc status`` calls every
+stage changed, and ``dvc repro --dry --allow-missing`` fails at the first stage that would run, and
+takes code and reports that are gone for unchanged. So DVC's own objects are asked.
 """
 
-import json
-import subprocess
-import sys
+import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from pipeline.lock import LOCK_FILE, Lock, upstream, writers
-from pipeline.stage import DVC_FILE, PipelineError, read_section
+from dvc.exceptions import DvcException
+from dvc.repo import Repo
+from dvc.repo.reproduce import plan_repro
 
-# What DVC says, where there are no data, of what stages read and of what they write.
-ABSENT = {"changed deps": "deleted", "changed outs": "not in cache"}
+from pipeline.lock import LOCK_FILE
+from pipeline.stage import DVC_FILE, PipelineError
 
 
 @dataclass(frozen=True)
@@ -24,10 +25,12 @@ class Staleness:
     """What a run of the pipeline would have to do.
 
     Attributes:
-        reasons: Of every stage that has to run, in the pipeline's order.
+        stages: All of the pipeline.
+        reasons: Of every stage that has to run.
         following: Stages that run after these, if they are handed something new.
     """
 
+    stages: Sequence[str]
     reasons: Mapping[str, Sequence[str]]
     following: Sequence[str]
 
@@ -44,73 +47,89 @@ class Staleness:
         return f"Out of date. To run: {', '.join(self.reasons)}{then if self.following else ''}."
 
 
-def staleness(project: Path, lock: Lock, environment: Mapping[str, str]) -> Staleness:
+def staleness(project: Path, environment: Mapping[str, str]) -> Staleness:
     """Return what a run would have to do; data that are not there count as locked.
 
+    Not looked into are stages that are frozen or always run, and folders that are not there.
+
     Args:
-        project: Its root folder.
-        lock: The stages in its ``dvc.lock``; empty where there is none.
-        environment: The variables of DVC's process.
+        project: Its root folder, in which the pipeline is ``dvc.yaml``.
+        environment: The variables for DVC.
 
     Raises:
         PipelineError: DVC cannot read the pipeline.
     """
-    status = _status(project, environment)
-    # DVC keeps entries of stages that are no more.
-    defined = read_section("stages", project / DVC_FILE)
-    reasons = {}
-    for name in dict.fromkeys([*lock, *status]):
-        found = (why for finding in status.get(name, []) for why in _reasons(finding, lock))
-        why = [*found, *_unmatched(name, lock)] if name in lock else [f"not in {LOCK_FILE}"]
-        if why and name.partition("@")[0] in defined:
-            reasons[name] = list(dict.fromkeys(why))
-    following = [
-        name for name in lock if name not in reasons and reasons.keys() & upstream(lock, [name])
-    ]
-    return Staleness(reasons, following)
-
-
-def _status(project: Path, environment: Mapping[str, str]) -> dict[str, list[object]]:
-    """Return what ``dvc status`` finds, by stage."""
-    result = subprocess.run(
-        [sys.executable, "-m", "dvc", "status", "--json", str(DVC_FILE)],
-        cwd=project,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
     try:
-        status: dict[str, list[object]] = json.loads(result.stdout)
-    except ValueError as error:
-        reason = " ".join(result.stderr.split()) or "no message"
-        raise PipelineError(f"dvc status failed: {reason}") from error
-    return status
+        with _variables(environment), Repo(str(project)) as repo, repo.lock:
+            stages = [
+                stage
+                for stage in repo.index.stages
+                if Path(stage.path) == Path(repo.root_dir, DVC_FILE)
+            ]
+            if not stages:
+                raise PipelineError(f"{DVC_FILE}: expected a pipeline there, found no stage")
+            looked_at = [stage for stage in stages if not stage.frozen]
+            found = {stage: list(_reasons(stage, repo)) for stage in looked_at}
+            stale = [stage for stage in looked_at if found[stage]]
+            reached = plan_repro(repo.index.graph, stale, downstream=True) if stale else []
+            return Staleness(
+                stages=[stage.name for stage in stages],
+                reasons={stage.name: found[stage] for stage in stale},
+                following=[
+                    stage.name for stage in looked_at if stage in reached and stage not in stale
+                ],
+            )
+    except DvcException as error:
+        cause = f": {error.__cause__}" if error.__cause__ else ""  # the place in a file, if any
+        raise PipelineError(f"dvc: {' '.join(f'{error}{cause}'.split())}") from error
 
 
-def _reasons(finding: object, lock: Lock) -> Iterator[str]:
-    """Yield what a finding of ``dvc status`` blames, but for data that are not there."""
-    if not isinstance(finding, dict):
-        # "changed command", or "always changed" for a stage that depends on nothing.
-        yield from [] if finding == "always changed" else [str(finding)]
+@contextmanager
+def _variables(environment: Mapping[str, str]) -> Iterator[None]:
+    """Let this process have other variables for a while."""
+    before = dict(os.environ)
+    os.environ.clear()
+    os.environ.update(environment)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def _reasons(stage: Any, repo: Repo) -> Iterator[str]:
+    """Yield what has changed since a stage of DVC's ran."""
+    if not any(entry.hash_info for entry in [*stage.deps, *stage.outs]):
+        yield f"not in {LOCK_FILE}"
         return
-    for kind, states in finding.items():
-        for path, state in states.items():
+    if stage.changed_stage():
+        yield "changed command"
+    for entry in [*stage.deps, *stage.outs]:
+        path = Path(os.path.relpath(entry.fs_path, repo.root_dir)).as_posix()
+        for state in entry.status().values():
             if isinstance(state, dict):  # of the entries in a parameter file
                 yield from (f"{path}: {key} {change}" for key, change in state.items())
-            # What no stage writes is code, which no clone lacks.
-            elif state != ABSENT.get(kind) or not writers(lock, path):
-                yield f"{path} {state}"
+            elif change := _change(entry, state, repo):
+                yield f"{path} {change}"
 
 
-def _unmatched(stage: str, lock: Lock) -> list[str]:
-    """Return what a stage has read, by the lock, that is not what another one wrote.
+def _change(entry: Any, state: str, repo: Repo) -> str:
+    """Return what is to be said of a file of a stage in a state of DVC's; nothing of absent data.
 
-    Of data that are not there DVC cannot say so.
+    Where it is not there, what one stage has read is held against what another one wrote.
     """
-    written = {path: md5 for entry in lock.values() for path, md5 in entry.outs.items()}
-    return [
-        f"{path} modified"
-        for path, md5 in lock[stage].deps.items()
-        if md5 != written.get(path, md5)
-    ]
+    if state not in {"deleted", "not in cache"}:
+        return state
+    if not entry.hash_info:
+        return "new"
+    writers = [out for out in repo.index.outs if _overlap(out, entry)]
+    if not any(out.use_cache for out in writers):
+        return state  # code, or a report that is in Git
+    # A writer that has never run has no hash; then it is stale, and this stage follows it.
+    written = [out.hash_info for out in writers if out.fs_path == entry.fs_path and out.hash_info]
+    return "" if all(md5 == entry.hash_info for md5 in written) else "modified"
+
+
+def _overlap(one: Any, other: Any) -> bool:
+    """Return whether two files are the same, or one is a folder with the other in it."""
+    return any(a.fs.isin_or_eq(a.fs_path, b.fs_path) for a, b in ((one, other), (other, one)))

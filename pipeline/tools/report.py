@@ -54,7 +54,7 @@ def report(base: Revision, margin: float, log: str) -> Page:
         after,
         comparison,
         differences(*made),
-        stale=staleness(PROJECT, after.lock, dvc_environment()),
+        stale=staleness(PROJECT, dvc_environment()),
         outcomes=parse_run_log(log),
     )
 

@@ -5,7 +5,6 @@ of them. Data that are here are looked at.
 """
 
 from pipeline.dvc_command import dvc_environment
-from pipeline.lock import read_lock
 from pipeline.page import Headline, Page, Table
 from pipeline.revisions import PROJECT
 from pipeline.staleness import Staleness, staleness
@@ -25,7 +24,7 @@ def main() -> int:
     parser = tool_parser("stale", __doc__)
     parser.epilog = "Exit status: 0 where nothing has to run, 1 where something has, 2 for errors."
     arguments = parser.parse_args()
-    stale = staleness(PROJECT, read_lock(PROJECT), dvc_environment())
+    stale = staleness(PROJECT, dvc_environment())
     facts = {"sentence": stale.sentence, "stale": stale.reasons, "following": stale.following}
     show(stale_page(stale), facts, arguments.format)
     return int(bool(stale))
