@@ -64,7 +64,9 @@ def as_markdown(page: Page) -> str:
         if isinstance(block, Headline):
             blocks.append(f"**{block.text}**")
         elif isinstance(block, Table):
-            rows = [[cell.replace("|", r"\|") for cell in row] for row in block.rows]
+            rows = [
+                [" ".join(cell.replace("|", r"\|").split()) for cell in row] for row in block.rows
+            ]
             blocks.append(f"#### {block.title}\n\n{_tabulate(block, rows, 'pipe')}")
         else:
             blocks.append(block)

@@ -1,5 +1,6 @@
 """What a branch changed, on one page for a pull request."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,11 +16,13 @@ from pipeline.comparison_page import (
     confusion_table,
     difference_table,
 )
-from pipeline.lock import Lock
+from pipeline.lock import Lock, writers
 from pipeline.page import Headline, Page, Table
+from pipeline.predictions import PREDICTIONS_FILE
 from pipeline.revisions import Revision
 from pipeline.staleness import Staleness
 
+MOST_POINTS = 100
 BLUE, VERMILION = "#0072B2", "#D55E00"  # of Okabe and Ito's colour-blind-safe set
 
 
@@ -50,6 +53,7 @@ def report_page(
     *,
     stale: Staleness,
     outcomes: Mapping[str, str],
+    notes: Sequence[str] = (),
 ) -> Page:
     """Return what a branch changed: the verdict first.
 
@@ -60,19 +64,33 @@ def report_page(
         differing: What else differs between them, by the file that it is in.
         stale: What of ``after`` is out of date.
         outcomes: What the last run did with every stage; empty if nobody recorded it.
+        notes: What else is to be said, such as why something is missing.
     """
     return [
-        comparison_headline(comparison)
-        if isinstance(comparison, Comparison)
-        else Headline(f"Not compared: {comparison}.", "neutral"),
+        *_verdict(after, comparison, stale),
         f"Before: {before.revision}; after: {after.revision}. {stale.sentence}"
         + (" The results before were out of date themselves." if before.outdated else ""),
+        *notes,
         _stages_table(before.lock, after.lock, stale, outcomes),
         _metrics_table(before.metrics, after.metrics),
         changes_table(differing),
         *_curves(before.curves, after.curves),
         *(_details(comparison) if isinstance(comparison, Comparison) else []),
     ]
+
+
+def _verdict(after: Results, comparison: Comparison | str, stale: Staleness) -> Page:
+    """Return the comparison's verdict; none of predictions that the branch has not made."""
+    found = (
+        comparison_headline(comparison)
+        if isinstance(comparison, Comparison)
+        else Headline(f"Not compared: {comparison}.", "neutral")
+    )
+    made_by = writers(after.lock, PREDICTIONS_FILE) or set(stale.stages)
+    if made_by & {*stale.reasons, *stale.following}:
+        todo = Headline(f"Not judged yet; to run first: {', '.join(stale.reasons)}.", "neutral")
+        return [todo, f"The predictions that are here were made by something else. {found.text}"]
+    return [found]
 
 
 def _details(comparison: Comparison) -> Page:
@@ -109,7 +127,7 @@ def _outputs(before: Lock, after: Lock, stage: str) -> str:
 
 
 def _metrics_table(before: Mapping[str, Any], after: Mapping[str, Any]) -> Table | str:
-    """Return the metrics that changed, but for those by class, which have a table of their own."""
+    """Return the metrics that changed, but for those in detail, such as by class."""
     changed = changes(before, after)
     if not changed:
         return "No metric has changed." if after else "There are no metrics."
@@ -119,7 +137,7 @@ def _metrics_table(before: Mapping[str, Any], after: Mapping[str, Any]) -> Table
         if change.key.count(".") <= 1
     ]
     if not rows:
-        return "Of the metrics, only those by class have changed."
+        return "Metrics have changed, but only in detail: `dvc metrics diff` shows them."
     return Table("Metrics that changed", ["metric", "before", "after", "change"], rows, [1, 2, 3])
 
 
@@ -144,7 +162,7 @@ def _curves(before: pd.DataFrame | None, after: pd.DataFrame | None) -> Page:
         return [] if after is None else [_curves_table(after.head(0), after)]
     if before.equals(after):
         return ["The learning curves have not changed."]
-    return [_curves_table(before, after), _curves_chart(before, after)]
+    return [_curves_table(before, after), *_curves_chart(before, after)]
 
 
 def _curves_table(before: pd.DataFrame, after: pd.DataFrame) -> Table:
@@ -167,27 +185,32 @@ def _curves_table(before: pd.DataFrame, after: pd.DataFrame) -> Table:
     return Table("Learning curves, on the validation set", header, rows, range(5))
 
 
-def _curves_chart(before: pd.DataFrame, after: pd.DataFrame) -> str:
+def _curves_chart(before: pd.DataFrame, after: pd.DataFrame) -> Page:
     """Return validation accuracy by epoch, as a chart that GitHub draws: Mermaid's."""
     last = min(len(before), len(after))
-    # The first epochs would press all that follows together.
+    # The first epochs would press all that follows together, and a chart has its limits.
     first = last // 10 + 1
-    lines = [100 * curves["val_accuracy"][first - 1 : last] for curves in (before, after)]
+    step = math.ceil((last - first + 1) / MOST_POINTS)
+    epochs = range(first, last + 1, step)
+    if len(epochs) == 1:
+        return []
+    lines = [
+        [100 * curves["val_accuracy"][epoch - 1] for epoch in epochs] for curves in (before, after)
+    ]
     low, high = min(map(min, lines)) - 0.1, max(map(max, lines)) + 0.1
-    return "\n".join(
-        [
-            "```mermaid",
-            "---",
-            "config:",
-            "  themeVariables:",
-            "    xyChart:",
-            f'      plotColorPalette: "{BLUE}, {VERMILION}"',
-            "---",
-            "xychart-beta",
-            '  title "Validation accuracy [%]: before in blue, after in orange"',
-            f'  x-axis "epoch" {first} --> {last}',
-            f"  y-axis {low:.2f} --> {high:.2f}",
-            *(f"  line [{', '.join(f'{value:.2f}' for value in line)}]" for line in lines),
-            "```",
-        ]
-    )
+    chart = [
+        "```mermaid",
+        "---",
+        "config:",
+        "  themeVariables:",
+        "    xyChart:",
+        f'      plotColorPalette: "{BLUE}, {VERMILION}"',
+        "---",
+        "xychart-beta",
+        '  title "Validation accuracy [%]: before in blue, after in orange"',
+        f'  x-axis "epoch" {epochs[0]} --> {epochs[-1]}',
+        f"  y-axis {low:.2f} --> {high:.2f}",
+        *(f"  line [{', '.join(f'{value:.2f}' for value in line)}]" for line in lines),
+        "```",
+    ]
+    return ["\n".join(chart)]

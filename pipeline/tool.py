@@ -63,18 +63,22 @@ def show(page: Page, facts: dict[str, Any], form: str) -> None:
         facts: The result for scripts, as JSON types.
         form: "text", "markdown" or "json".
     """
-    # Arrows and minus signs go through any pipe, whatever the locale; and `| head` may end it.
+    match form:
+        case "text":
+            write(as_text(page))
+        case "markdown":
+            write(as_markdown(page))
+        case _:
+            write(json.dumps(facts, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write(text: str) -> None:
+    """Print a text whatever the locale, the pipe behind or the disk below."""
+    # Arrows and minus signs go through any pipe; and `| head` may end it.
     sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
     if hasattr(signal, "SIGPIPE"):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    match form:
-        case "text":
-            print(as_text(page), end="")
-        case "markdown":
-            print(as_markdown(page), end="")
-        case _:
-            print(json.dumps(facts, indent=2, ensure_ascii=False, allow_nan=False))
-    sys.stdout.flush()  # here a full disk can still be told
+    print(text, end="", flush=True)  # here a full disk can still be told
 
 
 def run_tool(name: str, tool: Callable[[], int]) -> NoReturn:

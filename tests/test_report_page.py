@@ -251,7 +251,7 @@ def test_curves_of_different_lengths_end_where_they_end() -> None:
     assert (first, last, lines) == (1, 2, [[50, 60], [50, 70]])
 
 
-accuracies = st.lists(st.floats(0, 1), min_size=1, max_size=130).map(tuple)
+accuracies = st.lists(st.floats(0, 1), min_size=1, max_size=430).map(tuple)
 
 
 @given(accuracies, accuracies)
@@ -259,15 +259,20 @@ def test_chart_has_a_point_an_epoch_within_its_axes(
     before: tuple[float, ...], after: tuple[float, ...]
 ) -> None:
     markdown = page({"curves": curves(*before)}, {"curves": curves(*after)})
-    if before == after:
+    shortest = min(len(before), len(after))
+    if before == after or shortest == 1:
+        assert "mermaid" not in markdown
         return
     first, last, low, high, lines = chart(markdown)
-    assert 1 <= first <= last == min(len(before), len(after))
-    assert first <= 1 + last / 10
+    assert 1 <= first <= 1 + shortest / 10
+    # So many that it stays readable, at equal distances.
+    assert len(lines[0]) == len(lines[1]) <= 100
+    step, rest = divmod(last - first, len(lines[0]) - 1)
+    assert rest == 0
+    assert shortest - step < last <= shortest
     assert low < high
     for line, whole in zip(lines, (before, after), strict=True):
-        assert len(line) == last - first + 1
-        assert line == [float(f"{100 * value:.2f}") for value in whole[first - 1 : last]]
+        assert line == [float(f"{100 * value:.2f}") for value in whole[first - 1 : last : step]]
         assert all(low <= value <= high for value in line)
     rows = tables(markdown)["Learning curves, on the validation set"][1:]
     epochs = [int(row[0]) for row in rows]

@@ -65,7 +65,7 @@ class ApiHandler(BaseHTTPRequestHandler):
     def answer(self, status: int, content: Any) -> None:
         if self.headers["Authorization"] != "Bearer token":
             status, content = 401, {"message": "Bad credentials"}
-        body = json.dumps(content).encode()
+        body = json.dumps(content).encode() if self.server.instead is None else self.server.instead
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -81,6 +81,7 @@ class ApiServer(ThreadingHTTPServer):
         self.pulls: list[dict[str, Any]] = []
         self.comments: list[dict[str, Any]] = []
         self.parents: dict[str, list[str]] = {}
+        self.instead: bytes | None = None
 
     def open(self, number: int, label: str, sha: str = HEAD, state: str = "open") -> None:
         self.pulls.append({"number": number, "state": state, "head": {"label": label, "sha": sha}})
@@ -187,14 +188,16 @@ def test_report_cannot_choose_where_it_goes_nor_notify_anybody(run: Run, api: Ap
     api.open(2, "stranger:branch")
     run.report("Ours\n")
     marker = api.bodies(1)[0].splitlines()[0]
-    hostile = f"{marker}\n@everybody, see #1\n::set-output name=x::y\n$(touch /tmp/x)`id`\n"
+    mentions = "@everybody, &#64;all, &#x0040;all, &COMMAT;all"
+    hostile = f"{marker}\n{mentions}, see #1\n::set-output name=x::y\n$(touch /tmp/x)`id`\n"
     run.report(hostile, owner="stranger")
     assert len(api.bodies(1)) == 1
     assert "Ours" in api.bodies(1)[0]
     (body,) = api.bodies(2)
     assert "@everybody" not in body
-    assert "everybody, see #1" in body
-    assert body.count(marker) == 1
+    assert body.count("@\N{ZERO WIDTH SPACE}") == 4
+    assert not re.search("&(#|commat)", body, re.IGNORECASE)
+    assert body.startswith(f"{marker}\n")
 
 
 def test_somebody_elses_comment_with_the_same_beginning_is_left_alone(
@@ -252,12 +255,34 @@ def test_odd_names_of_branches_are_found(run: Run, api: ApiServer) -> None:
     assert len(api.bodies(1)) == 1
 
 
-def test_long_report_is_cut_at_a_line(run: Run, api: ApiServer) -> None:
+def test_long_report_is_cut_and_says_so_first(run: Run, api: ApiServer) -> None:
     api.open(1, "owner:branch")
     run.report("**Better**\n" + "A line of the report\n" * 5000)
     (body,) = api.bodies(1)
-    assert body.rstrip().endswith("(Cut off: the run has all of it.)")
-    assert body.rstrip().splitlines()[-3] == "A line of the report"
+    assert body.splitlines()[1] == "(Cut off: the run has all of it.)"
+    assert "**Better**" in body
+
+
+def test_comments_without_author_or_text_are_passed_over(run: Run, api: ApiServer) -> None:
+    """Those of deleted accounts have no author."""
+    api.open(1, "owner:branch")
+    api.comments += [
+        {"id": 0, "issue": 1, "user": None, "body": "Old"},
+        {"id": 1, "issue": 1, "user": {"login": BOT}, "body": None},
+    ]
+    assert run.report("Report\n").result == "success"
+    assert "Report" in api.bodies(1)[-1]
+
+
+@pytest.mark.parametrize("answer", [b"<!DOCTYPE html>", b"", b'{"message": "?"}', b"[null]"])
+def test_odd_answer_of_github_is_an_error_of_one_line(
+    run: Run, api: ApiServer, answer: bytes
+) -> None:
+    api.instead = answer
+    job = run.report("Report\n")
+    assert job.result == "failure"
+    assert job.log.splitlines()[-1].startswith("comment: ")
+    assert "Traceback" not in job.log
 
 
 def test_refusal_of_github_is_told(run: Run, api: ApiServer) -> None:

@@ -83,6 +83,33 @@ def test_comment_is_made_by_the_default_branchs_code() -> None:
     assert not re.search(r"\bpip\b|\bmake\b", commands)
 
 
+def test_report_is_fetched_from_the_run_that_has_ended() -> None:
+    trigger = WORKFLOWS["report.yaml"]["on"]["workflow_run"]
+    assert trigger == {"workflows": [WORKFLOWS["reproduce.yaml"]["name"]], "types": ["completed"]}
+    job = JOBS["report.yaml: comment"]
+    (fetch,) = (step for step in job["steps"] if "download-artifact" in step.get("uses", ""))
+    assert fetch["with"]["run-id"] == "${{ github.event.workflow_run.id }}"
+    # Without a token the action looks in its own run only, and without the permission nowhere.
+    assert fetch["with"]["github-token"] == "${{ github.token }}"
+    assert job["permissions"]["actions"] == "read"
+
+
+def test_newer_push_cancels_what_an_older_one_computes() -> None:
+    concurrency = WORKFLOWS["reproduce.yaml"]["concurrency"]
+    assert concurrency["cancel-in-progress"] is True
+    assert "github.event.pull_request.number || github.ref" in concurrency["group"]
+
+
+def test_only_the_job_that_pushes_keeps_its_token_in_the_clone() -> None:
+    keeping = {
+        name
+        for name, job in JOBS.items()
+        for step in job["steps"]
+        if "actions/checkout" in step.get("uses", "") and step["with"]["persist-credentials"]
+    }
+    assert keeping == {"reproduce.yaml: commit"}
+
+
 def test_pythons_are_the_supported_ones() -> None:
     matrix = JOBS["ci.yaml: test"]["strategy"]["matrix"]
     assert matrix["python"] == [f"3.{minor}" for minor in range(30) if f"3.{minor}" in SUPPORTED]

@@ -9,10 +9,12 @@ that GitHub says was run, and no @name in it notifies anybody.
 import argparse
 import json
 import os
+import re
 import sys
 import urllib.error
 import urllib.parse
 import urllib.request
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,8 @@ MARKER = "<!-- report of the pipeline -->"
 AUTHOR = "github-actions[bot]"
 VARIABLES = ["GITHUB_API_URL", "GITHUB_REPOSITORY", "GITHUB_TOKEN"]
 PAGE = 100
-LONGEST = 65_000  # characters; GitHub takes 65,536
+AT = re.compile(r"@|&(?:#0*64|#x0*40|commat);?", re.IGNORECASE)  # also as HTML writes it
+LONGEST = 60_000  # characters; GitHub takes 65,536
 TIMEOUT = 30  # seconds
 
 
@@ -38,6 +41,10 @@ def comment(report: str, owner: str, branch: str, commit: str) -> list[int]:
 
     Raises:
         OSError: GitHub cannot be reached, or refuses.
+        HTTPException: It breaks off.
+        ValueError: Its answer is no JSON.
+        LookupError: Its answer is not what it documents.
+        TypeError: Likewise.
     """
     head = urllib.parse.quote(f"{owner}:{branch}", safe="")
     from_branch = _pages(f"pulls?state=open&head={head}")
@@ -47,7 +54,7 @@ def comment(report: str, owner: str, branch: str, commit: str) -> list[int]:
         earlier = [
             one["id"]
             for one in comments
-            if one["user"]["login"] == AUTHOR and one["body"].startswith(MARKER)
+            if (one["user"] or {}).get("login") == AUTHOR and (one["body"] or "").startswith(MARKER)
         ]
         content = {"body": _body(report)}
         if earlier:
@@ -69,9 +76,9 @@ def _is_about(commit: str, newest: str) -> bool:
 
 def _body(report: str) -> str:
     """Return a comment's text: marked, harmless, and not longer than GitHub takes."""
-    text = report.replace("@", "@\N{ZERO WIDTH SPACE}").replace(MARKER, "")
+    text = AT.sub("@\N{ZERO WIDTH SPACE}", report)
     if len(text) > LONGEST:
-        text = text[:LONGEST].rpartition("\n")[0] + "\n\n(Cut off: the run has all of it.)\n"
+        text = f"(Cut off: the run has all of it.)\n\n{text[:LONGEST]}\n"
     return f"{MARKER}\n{text}"
 
 
@@ -126,8 +133,10 @@ def main() -> None:
         numbers = comment(report, arguments.owner, arguments.branch, arguments.commit)
     except urllib.error.HTTPError as error:
         sys.exit(f"comment: {error.url}: {error.code} {error.reason}")
-    except OSError as error:
+    except (OSError, HTTPException, ValueError) as error:
         sys.exit(f"comment: {error}")
+    except (LookupError, TypeError) as error:
+        sys.exit(f"comment: GitHub's answer is not what it documents: {error!r}")
     print(f"Commented on: {numbers}" if numbers else "No open pull request is at this commit")
 
 

@@ -5,23 +5,26 @@ metrics, stages, parameters, environment, code and learning curves, all from Git
 metadata. Neither data nor a remote is needed.
 """
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import pandas as pd
 
 from pipeline.comparison import Comparison, compare_predictions
 from pipeline.curves import CURVES_FILE, parse_curves
 from pipeline.dvc_command import dvc_environment
-from pipeline.page import Page
+from pipeline.page import Page, as_markdown
 from pipeline.predictions import PREDICTIONS_FILE, parse_predictions
 from pipeline.provenance import differences, outdated, parse_json, provenance
 from pipeline.report_page import Results, report_page
-from pipeline.revisions import PROJECT, Revision, default_base, merge_base, resolve, workspace
+from pipeline.revisions import PROJECT, WORKSPACE, Revision, default_base, merge_base, resolve
 from pipeline.run_log import parse_run_log
 from pipeline.stage import PipelineError
 from pipeline.staleness import staleness
-from pipeline.tool import percentage_points, run_tool, show, tool_parser
+from pipeline.tool import percentage_points, run_tool, tool_parser, write
 
+T = TypeVar("T")
 METRICS_FILE = "reports/metrics.json"
 
 
@@ -34,46 +37,55 @@ def report(base: Revision, margin: float, log: str) -> Page:
         log: What ``dvc repro`` printed; empty if nobody recorded it.
 
     Raises:
-        PipelineError: A file of either is not what it should be.
+        PipelineError: Parameters, environment or lock file are not what they should be, or DVC
+            cannot read the pipeline.
     """
-    revision = workspace()
-    made = [provenance(base), provenance(revision)]
+    head = str(resolve("HEAD").commit)[:7]
+    revisions = base, Revision(f"{WORKSPACE} on {head}", None)
+    made = [provenance(revision) for revision in revisions]
+    notes: list[str] = []
+
+    def read(revision: Revision, path: str, parse: Callable[[bytes, str], T]) -> T | None:
+        """Return a report's content, or None with a note if it is not what it should be."""
+        content = revision.read(path)
+        try:
+            return None if content is None else parse(content, f"{revision}: {path}")
+        except PipelineError as error:
+            notes.append(f"Not shown: {error}")
+            return None
+
     before, after = (
         Results(
-            one,
-            outdated(one, origin),
+            revision,
+            outdated(revision, origin),
             origin.lock,
-            parse_json(one.read(METRICS_FILE), f"{one}: {METRICS_FILE}"),
-            _curves(one),
+            read(revision, METRICS_FILE, parse_json) or {},
+            read(revision, CURVES_FILE, parse_curves),
         )
-        for one, origin in zip((base, revision), made, strict=True)
+        for revision, origin in zip(revisions, made, strict=True)
     )
-    comparison = _compare(base, revision, margin)
+    predictions = [read(revision, PREDICTIONS_FILE, parse_predictions) for revision in revisions]
     return report_page(
         before,
         after,
-        comparison,
+        _compare(revisions, predictions, margin),
         differences(*made),
         stale=staleness(PROJECT, dvc_environment()),
         outcomes=parse_run_log(log),
+        notes=notes,
     )
 
 
-def _curves(revision: Revision) -> pd.DataFrame | None:
-    content = revision.read(CURVES_FILE)
-    return None if content is None else parse_curves(content, f"{revision}: {CURVES_FILE}")
-
-
-def _compare(base: Revision, revision: Revision, margin: float) -> Comparison | str:
+def _compare(
+    revisions: Sequence[Revision], predictions: Sequence[pd.DataFrame | None], margin: float
+) -> Comparison | str:
     """Return how the predictions compare, or why they cannot be."""
-    tables = []
-    for one in (base, revision):
-        content = one.read(PREDICTIONS_FILE)
-        if content is None:
-            return f"{one} has no {PREDICTIONS_FILE}"
-        tables.append(parse_predictions(content, f"{one}: {PREDICTIONS_FILE}"))
+    before, after = predictions
+    if before is None or after is None:
+        lacking = revisions[0] if before is None else revisions[1]
+        return f"{lacking} has no {PREDICTIONS_FILE} that can be read"
     try:
-        return compare_predictions(tables[0], tables[1], margin)
+        return compare_predictions(before, after, margin)
     except PipelineError as error:  # another test set
         return str(error)
 
@@ -98,7 +110,7 @@ def main() -> int:
     arguments = parser.parse_args()
     base = default_base() if arguments.base is None else resolve(arguments.base)
     log = arguments.log.read_text(encoding="utf-8", errors="replace") if arguments.log else ""
-    show(report(merge_base(base), arguments.margin, log), {}, "markdown")
+    write(as_markdown(report(merge_base(base), arguments.margin, log)))
     return 0
 
 

@@ -1,7 +1,8 @@
 """Say which stages `dvc repro` would have to run, and why, from Git and DVC's metadata alone.
 
 No data, no cache and no remote are needed: data that are not here count as what dvc.lock says
-of them. Data that are here are looked at.
+of them. Data that are here are looked at. Of the pipeline in the root's dvc.yaml; a stage that
+is frozen, or that runs always, is never out of date.
 """
 
 from pipeline.dvc_command import dvc_environment
@@ -11,12 +12,20 @@ from pipeline.staleness import Staleness, staleness
 from pipeline.tool import run_tool, show, tool_parser
 
 
-def stale_page(stale: Staleness) -> Page:
-    """Return for people what has to run: all of it in a sentence, then each stage's reasons."""
-    if not stale:
-        return [Headline(stale.sentence, "good")]
-    rows = [[name, reason] for name, reasons in stale.reasons.items() for reason in reasons]
-    return [Headline(stale.sentence, "neutral"), Table("Why", ["stage", "reason"], rows)]
+def stale() -> Staleness:
+    """Return what has to run in the workspace.
+
+    Raises:
+        PipelineError: DVC cannot read the pipeline.
+    """
+    return staleness(PROJECT, dvc_environment())
+
+
+def _page(found: Staleness) -> Page:
+    if not found:
+        return [Headline(found.sentence, "good")]
+    rows = [[name, reason] for name, reasons in found.reasons.items() for reason in reasons]
+    return [Headline(found.sentence, "neutral"), Table("Why", ["stage", "reason"], rows)]
 
 
 def main() -> int:
@@ -24,10 +33,10 @@ def main() -> int:
     parser = tool_parser("stale", __doc__)
     parser.epilog = "Exit status: 0 where nothing has to run, 1 where something has, 2 for errors."
     arguments = parser.parse_args()
-    stale = staleness(PROJECT, dvc_environment())
-    facts = {"sentence": stale.sentence, "stale": stale.reasons, "following": stale.following}
-    show(stale_page(stale), facts, arguments.format)
-    return int(bool(stale))
+    found = stale()
+    facts = {"sentence": found.sentence, "stale": found.reasons, "following": found.following}
+    show(_page(found), facts, arguments.format)
+    return int(bool(found))
 
 
 if __name__ == "__main__":

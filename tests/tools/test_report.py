@@ -129,6 +129,10 @@ def report(project: Project, *arguments: str) -> str:
     return project.run(*COMMAND, *arguments)
 
 
+def here(project: Project) -> str:
+    return f"workspace on {commit(project, 'HEAD')}"
+
+
 def error(project: Project, *arguments: str) -> str:
     output = project.run(*COMMAND, *arguments, status=2)
     assert "Traceback" not in output
@@ -181,7 +185,7 @@ def test_verdict_is_first_and_that_of_compare(project: Project) -> None:
 
 
 def test_base_is_where_the_branch_left_not_where_main_is_now(project: Project) -> None:
-    expected = f"Before: {commit(project, 'main~1')}; after: workspace. Up to date"
+    expected = f"Before: {commit(project, 'main~1')}; after: {here(project)}. Up to date"
     pages = {report(project, *base) for base in ((), (commit(project, "main"),))}
     assert len(pages) == 1
     assert expected in pages.pop()
@@ -192,16 +196,17 @@ def test_base_in_the_branch_s_own_history_is_called_what_the_user_calls_it(
 ) -> None:
     first = commit(project, "main~1")
     project.run("git", "tag", "v1", "main~1")
-    assert f"Before: v1 ({first}); after: workspace." in report(project, "v1")
+    assert f"Before: v1 ({first}); after: {here(project)}." in report(project, "v1")
     # What is ahead of here is of no interest yet.
     project.run("git", "checkout", "--quiet", "--detach", "main~1")
-    assert f"Before: {first}; after: workspace." in report(project, "branch")
+    assert f"Before: {first}; after: {here(project)}." in report(project, "branch")
 
 
 def test_base_on_main_is_the_commit_before(project: Project) -> None:
     project.run("git", "checkout", "--quiet", "main")
+    project.run("dvc", "checkout")
     markdown = report(project)
-    assert f"Before: HEAD~1 ({commit(project, 'HEAD~1')}); after: workspace." in markdown
+    assert f"Before: HEAD~1 ({commit(project, 'HEAD~1')}); after: {here(project)}." in markdown
     assert markdown.startswith(f"**{sentence(project)}**")
 
 
@@ -254,9 +259,10 @@ def test_stages_that_are_out_of_date_are_told(project: Project) -> None:
     edit(project, epochs=16)
     (project.folder / "reports/notes.txt").unlink()
     markdown = report(project)
+    assert markdown.startswith("**Not judged yet; to run first: notes, train.**")
     assert (
-        "after: workspace. Out of date. To run: notes, train; after that, if it changes what they "
-        "read: evaluate." in markdown
+        f"after: {here(project)}. Out of date. To run: notes, train; "
+        "after that, if it changes what they read: evaluate." in markdown
     )
     assert [row[1] for row in tables(markdown)["Stages"][1:]] == [
         "up to date",
@@ -293,7 +299,9 @@ def test_base_without_results_is_reported_all_the_same(project: Project) -> None
     project.run("git", "commit", "--quiet", "--message", "Code alone")
     base = commit(project, "HEAD")
     markdown = report(project, "HEAD")
-    assert markdown.startswith(f"**Not compared: HEAD ({base}) has no reports/predictions.csv.**")
+    assert markdown.startswith(
+        f"**Not compared: HEAD ({base}) has no reports/predictions.csv that can be read.**"
+    )
     found = tables(markdown)
     assert list(found) == EVERYTHING[:4]
     assert [row[2] for row in found["Stages"][1:]] == ["new"] * 4
@@ -307,7 +315,8 @@ def test_base_without_results_is_reported_all_the_same(project: Project) -> None
 def test_branch_without_results_is_reported_all_the_same(project: Project) -> None:
     project.run("git", "rm", "-rq", "reports", "dvc.lock")
     markdown = report(project)
-    assert markdown.startswith("**Not compared: workspace has no reports/predictions.csv.**")
+    assert markdown.startswith("**Not judged yet; to run first: prepare, notes, train, evaluate.**")
+    assert "has no reports/predictions.csv that can be read." in markdown
     found = tables(markdown)
     assert [row[1:] for row in found["Stages"][1:]] == [
         ["out of date: not in dvc.lock", "none"]
@@ -341,12 +350,29 @@ def test_nothing_changed_is_said_in_sentences(project: Project) -> None:
     [
         ("reports/metrics.json", "{"),
         ("reports/predictions.csv", "actual,predicted,confidence\n3,3,1\n3,3,1,4\n"),
-        ("dvc.lock", "<<<<<<< HEAD\n"),
+        ("reports/learning_curves.csv", "epoch\n"),
     ],
 )
-def test_damaged_file_is_named_in_one_line(project: Project, name: str, content: str) -> None:
+@pytest.mark.parametrize("side", ["before", "after"])
+def test_damaged_report_is_named_and_the_rest_is_shown(
+    project: Project, side: str, name: str, content: str
+) -> None:
+    """A branch may change what a report looks like, and cannot mend those before."""
     (project.folder / name).write_text(content)
-    assert error(project).startswith(f"report: workspace: {name}: ")
+    base = "main"
+    if side == "before":
+        project.commit("Damaged")
+        project.run("git", "checkout", "--quiet", "main~0", "--", name)
+        base = "HEAD"
+    markdown = report(project, base)
+    where = base if side == "before" else "workspace"
+    assert re.search(rf"^Not shown: {where}.*: {name}: .+$", markdown, re.MULTILINE)
+    assert "Stages" in tables(markdown)
+
+
+def test_damaged_lock_is_named_in_one_line(project: Project) -> None:
+    (project.folder / "dvc.lock").write_text("<<<<<<< HEAD\n")
+    assert re.fullmatch(r"report: workspace on \w+: dvc.lock: .+", error(project))
 
 
 def test_damaged_pipeline_is_an_error_of_one_line(project: Project) -> None:
