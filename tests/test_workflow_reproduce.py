@@ -283,7 +283,7 @@ def test_unreachable_remote_fails_and_nothing_is_taken_for_whole(
 
 
 def test_results_are_not_committed_if_the_remote_does_not_have_them(
-    hosted_with_remote: Hosted, bucket: Bucket, tmp_path: Path
+    hosted_with_remote: Hosted, bucket: Bucket
 ) -> None:
     hosted = hosted_with_remote
     hosted.push("Longer", set_train(hosted.project, epochs=2))
@@ -297,11 +297,7 @@ def test_results_are_not_committed_if_the_remote_does_not_have_them(
     assert jobs["reproduce"].steps[-1] == "Push data and run cache"
     assert "failed to push data to the cloud" in jobs["reproduce"].log
     assert hosted.head() == before
-    # The same branch, once the remote takes it.
-    assert set(results(hosted.run(LABEL)).values()) == {"success"}
-    other = hosted.clone(tmp_path / "other")
-    other.run("dvc", "pull", **CREDENTIALS)
-    assert other.repro() == []
+    assert set(hosted.github.artifacts) == {"report"}
 
 
 def test_shallow_clone_says_what_to_set(hosted: Hosted) -> None:
