@@ -38,6 +38,17 @@ def tool_parser(
     return parser
 
 
+def add_margin(parser: argparse.ArgumentParser) -> None:
+    """Add ``--margin``, of a comparison that is to show no loss."""
+    parser.add_argument(
+        "--margin",
+        type=percentage_points,
+        default=0.2,
+        metavar="POINTS",
+        help="how many percentage points of accuracy may be lost without harm (default: 0.2)",
+    )
+
+
 def percentage_points(text: str) -> float:
     """Return the value of an argument such as ``--margin``.
 

@@ -12,7 +12,7 @@ from pipeline.predictions import PREDICTIONS_FILE, parse_predictions
 from pipeline.provenance import differences, outdated, provenance
 from pipeline.revisions import Revision, default_base, resolve, workspace
 from pipeline.stage import PipelineError
-from pipeline.tool import percentage_points, run_tool, show, tool_parser
+from pipeline.tool import add_margin, run_tool, show, tool_parser
 
 
 def compare(base: Revision, revision: Revision, margin: float) -> Comparison:
@@ -43,13 +43,7 @@ def main() -> int:
     parser.add_argument(
         "revision", nargs="?", metavar="REVISION", help="default: what lies in the workspace"
     )
-    parser.add_argument(
-        "--margin",
-        type=percentage_points,
-        default=0.2,
-        metavar="POINTS",
-        help="how many percentage points of accuracy may be lost without harm (default: 0.2)",
-    )
+    add_margin(parser)
     parser.add_argument(
         "--fail-if-worse",
         action="store_true",

@@ -22,7 +22,7 @@ from pipeline.revisions import PROJECT, WORKSPACE, Revision, default_base, merge
 from pipeline.run_log import parse_run_log
 from pipeline.stage import PipelineError
 from pipeline.staleness import staleness
-from pipeline.tool import percentage_points, run_tool, tool_parser, write
+from pipeline.tool import add_margin, run_tool, tool_parser, write
 
 T = TypeVar("T")
 METRICS_FILE = "reports/metrics.json"
@@ -100,13 +100,7 @@ def main() -> int:
         metavar="FILE",
         help="what `dvc repro` printed, to say which stages ran (`dvc repro | tee FILE`)",
     )
-    parser.add_argument(
-        "--margin",
-        type=percentage_points,
-        default=0.2,
-        metavar="POINTS",
-        help="how many percentage points of accuracy may be lost without harm (default: 0.2)",
-    )
+    add_margin(parser)
     arguments = parser.parse_args()
     base = default_base() if arguments.base is None else resolve(arguments.base)
     log = arguments.log.read_text(encoding="utf-8", errors="replace") if arguments.log else ""
