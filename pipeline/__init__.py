@@ -34,7 +34,8 @@ And those of the tools:
 - ``provenance``: what the results of a revision were made with
 - ``comparison``, ``comparison_page``: two models on the same images, and how that is shown
 - ``staleness``: what would have to run, told without data
-- ``run_log``, ``report_page``: what a run did, and what a branch changed
+- ``run_log``: what a run did
+- ``report_page``, ``curves_page``: what a branch changed, and that of its learning curves
 - ``reproduction``, ``reproduction_page``: a lock and what came out again, and how that is shown
 - ``clean_clone``: a revision run from scratch, on nothing but what is committed
 - ``dvc_command``: DVC run on another copy of the project

@@ -16,6 +16,7 @@ from pipeline.revisions import Revision
 from pipeline.stage import PARAMS_FILE, PipelineError
 
 ENVIRONMENT_FILE = "reports/environment.json"
+METRICS_FILE = "reports/metrics.json"
 
 
 @dataclass(frozen=True)

@@ -118,6 +118,8 @@ def _change(entry: Any, state: str, repo: Repo) -> str:
 
     Where it is not there, what one stage has read is held against what another one wrote.
     """
+    if state == "not in cache" and entry.exists:  # so DVC has not looked at it
+        state = next(iter(entry.workspace_status().values()), "")
     if state not in {"deleted", "not in cache"}:
         return state
     if not entry.hash_info:

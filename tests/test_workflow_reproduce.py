@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from conftest import ROOT, Project, use_remote
-from github_runner import SHELL, GitHub, Job, machine_environment
+from github_runner import SHELL, GitHub, Job, evaluate, filled, machine_environment
 from ruamel.yaml import YAML
 from s3_server import CREDENTIALS, Bucket
 
@@ -324,6 +324,24 @@ def test_run_by_hand_compares_with_main(hosted: Hosted) -> None:
     assert (
         f"Before: origin/main ({hosted.head('main')[:7]}); after: workspace on " in hosted.report()
     )
+
+
+@pytest.mark.parametrize("changed", ["true", ""])
+@pytest.mark.parametrize("labels", [[], [LABEL], [{"name": "other"}, LABEL], [{"name": "other"}]])
+@pytest.mark.parametrize("by_hand", ["", "branch", "tag"])
+def test_results_are_committed_if_asked_for_and_the_report_knows(
+    by_hand: str, labels: list[dict[str, str]], changed: str
+) -> None:
+    workflow = YAML(typ="safe").load(WORKFLOW)
+    contexts = {
+        "github": {"ref_type": by_hand, "event": {"pull_request": {"labels": labels}}},
+        "inputs": {"commit": bool(by_hand)},
+        "needs": {"reproduce": {"outputs": {"changed": changed}}},
+    }
+    is_asked_for = by_hand == "branch" or LABEL in labels
+    assert filled(workflow["env"]["COMMIT"], contexts) == str(is_asked_for).lower()
+    condition = evaluate(workflow["jobs"]["commit"]["if"], contexts)
+    assert bool(condition) == (is_asked_for and changed == "true")
 
 
 def commit_job(hosted: Hosted, patch: str) -> Job:

@@ -16,7 +16,7 @@ from pipeline.curves import CURVES_FILE, parse_curves
 from pipeline.dvc_command import dvc_environment
 from pipeline.page import Page, as_markdown
 from pipeline.predictions import PREDICTIONS_FILE, parse_predictions
-from pipeline.provenance import differences, outdated, parse_json, provenance
+from pipeline.provenance import METRICS_FILE, differences, outdated, parse_json, provenance
 from pipeline.report_page import Results, report_page
 from pipeline.revisions import PROJECT, WORKSPACE, Revision, default_base, merge_base, resolve
 from pipeline.run_log import parse_run_log
@@ -25,7 +25,6 @@ from pipeline.staleness import staleness
 from pipeline.tool import add_margin, run_tool, tool_parser, write
 
 T = TypeVar("T")
-METRICS_FILE = "reports/metrics.json"
 
 
 def report(base: Revision, margin: float, log: str) -> Page:

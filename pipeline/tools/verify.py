@@ -25,14 +25,12 @@ from pipeline.clean_clone import run_in_clone
 from pipeline.comparison import Comparison, compare_predictions
 from pipeline.lock import LOCK_FILE, Lock, entries, parse_lock, read_lock
 from pipeline.predictions import PREDICTIONS_FILE, parse_predictions
-from pipeline.provenance import ENVIRONMENT_FILE, parse_json
+from pipeline.provenance import ENVIRONMENT_FILE, METRICS_FILE, parse_json
 from pipeline.reproduction import NOT_REPRODUCED, Reproduction
 from pipeline.reproduction_page import reproduction_facts, reproduction_page
 from pipeline.revisions import Revision, resolve
 from pipeline.stage import PipelineError
 from pipeline.tool import percentage_points, run_tool, show, tool_parser
-
-METRICS_FILE = "reports/metrics.json"
 
 
 def verify(revision: Revision, margin: float, keep: Path | None = None) -> Reproduction:

@@ -338,6 +338,15 @@ def test_data_that_are_there_are_looked_at(original: Project) -> None:
     assert following == ["plot"]
 
 
+def test_data_that_are_there_are_looked_at_without_a_cache_too(original: Project) -> None:
+    shutil.rmtree(original.folder / ".dvc/cache")
+    assert stale(original) == ({}, [])
+    (original.folder / "model.txt").unlink()
+    (original.folder / "model.txt").write_text("painted by hand\n")
+    reasons, _ = stale(original)
+    assert reasons == {"train": ["model.txt modified"], "evaluate": ["model.txt modified"]}
+
+
 def test_data_that_are_not_there_count_as_locked_though_the_cache_has_them(pair: Pair) -> None:
     """As where several clones share a cache."""
     cache = str(pair.original.folder / ".dvc/cache")
