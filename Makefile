@@ -1,6 +1,6 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup repro demo compare verify test check bench plots lock
+.PHONY: help setup repro demo study compare verify test check bench plots lock
 
 VENV := .venv
 # The first Python on the PATH that the locked packages exist for; PYTHON=... chooses another.
@@ -22,6 +22,9 @@ repro: $(VENV)/.installed  ## Run what has changed of the pipeline, all of it th
 demo: $(VENV)/.installed  ## Run the whole pipeline in demo/ on scikit-learn's digits, without download
 	$(RUN) python -m pipeline.tools.demo
 
+study: $(VENV)/.installed  ## Train each recipe with ten seeds; goes on where it was interrupted (an hour)
+	$(RUN) dvc repro studies/dvc.yaml
+
 compare: $(VENV)/.installed  ## Compare what lies here with BASE=..., by default main: better, worse or noise?
 	$(RUN) python -m pipeline.tools.compare $(BASE)
 
@@ -40,6 +43,7 @@ check: $(VENV)/.installed  ## Check style, types and workflows
 
 bench: $(VENV)/.installed  ## Measure speed and memory, as ratios taken side by side
 	$(RUN) $(BENCH) benchmarks/epoch.py
+	$(RUN) $(BENCH) benchmarks/distortion.py
 	$(RUN) $(BENCH) benchmarks/noop.py
 	$(RUN) $(BENCH) benchmarks/compare.py
 	$(RUN) $(BENCH) benchmarks/memory.py

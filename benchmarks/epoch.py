@@ -20,12 +20,14 @@ def random_examples(count: int) -> Examples:
     """Return random images, with the shapes and types of MNIST's."""
     random = np.random.default_rng(0)
     labels = random.integers(0, LAYERS[-1], count).astype(np.int32)
-    return Examples(random.random((count, LAYERS[0]), np.float32), labels)
+    pixels = random.integers(0, 256, (count, LAYERS[0])).astype(np.float32) / np.float32(255)
+    return Examples(pixels, labels)
 
 
 def network() -> keras.Model:
-    """Return the network of the recipe."""
-    return build_network(LAYERS[0], LAYERS[1:-1], LAYERS[-1], learning_rate=0.001, seed=0)
+    """Return the network, with the optimiser of the original recipe."""
+    optimizer = keras.optimizers.Adam(0.001)
+    return build_network(LAYERS[0], LAYERS[1:-1], LAYERS[-1], optimizer, seed=0)
 
 
 def matrix_products(weights: list[Any], activations: list[Any]) -> None:

@@ -4,6 +4,8 @@ Upstairs are the verbs, each a command (``python -m pipeline.stages.train``):
 
 - ``stages``: one module per DVC stage, in the order of the data's way:
   ``download`` → ``preprocess`` → ``train`` → ``evaluate`` → ``plot``
+- ``studies``: what looks at the recipes as such: ``repeat`` → ``summarise``, ``illustrate``,
+  the stages of ``studies/dvc.yaml``, and ``search``
 - ``tools``: what people run around the pipeline, ``demo``, ``compare``, ``verify``, and CI for
   them: ``stale``, ``report``, ``comment``
 
@@ -15,14 +17,23 @@ On the ground floor are the nouns that serve them, one thing each. Those of the 
 - ``split``: the choice of a validation set
 - ``examples``: images with their labels, as arrays
 - ``backend``: TensorFlow or JAX, chosen and pinned
-- ``network``: the layers, the loss and the optimiser
-- ``epoch_trainer``: a whole epoch as one compiled function
+- ``network``: the layers and the loss
+- ``recipe``: how a network is trained, and the optimiser of that
+- ``distortion``: images turned, scaled, sheared, shifted and bent at random
+- ``training``: a new network, trained by a recipe
+- ``epoch_trainer``: training, epoch by epoch, each a compiled function
+- ``tensorflow_epoch``, ``jax_epoch``, ``batches``: that function, and what it shows the network
 - ``model_file``: a network on disk, the same bytes every time
 - ``environment``: what decides the bits of a training run
 - ``curves``: loss and accuracy of every epoch
 - ``predictions``: actual class, predicted class and confidence of every test image
 - ``statistics``: is one of two classifiers really better?
 - ``figures``: the pictures
+
+Those of the studies:
+
+- ``study``: recipes with one seed after the other, and what became of each run
+- ``study_figures``: the pictures of that
 
 And those of the tools:
 
@@ -33,6 +44,7 @@ And those of the tools:
 - ``changes``: what differs between two trees of settings
 - ``provenance``: what the results of a revision were made with
 - ``comparison``, ``comparison_page``: two models on the same images, and how that is shown
+- ``recipe_comparison``: two recipes, by several models of each
 - ``staleness``: what would have to run, told without data
 - ``run_log``: what a run did
 - ``report_page``, ``curves_page``: what a branch changed, and that of its learning curves

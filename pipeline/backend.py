@@ -27,6 +27,8 @@ os.environ["KERAS_HOME"] = os.devnull
 os.environ["MPLBACKEND"] = "agg"  # Keras imports matplotlib, and notebooks name a backend of theirs
 for limit in ("KERAS_MAX_EPOCHS", "KERAS_MAX_STEPS_PER_EPOCH"):
     os.environ.pop(limit, None)
+if not NATIVE_LOG_WANTED:
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "1"  # what XLA notes at its first use
 if "xla_gpu_deterministic_ops" not in os.environ.get("XLA_FLAGS", ""):
     flags = f"--xla_gpu_deterministic_ops=true {os.environ.get('XLA_FLAGS', '')}"
     os.environ["XLA_FLAGS"] = flags.strip()

@@ -9,7 +9,7 @@ class Change(NamedTuple):
     """An entry that is not the same in both.
 
     Attributes:
-        key: Where it stands, as in ``train.epochs``.
+        key: Where it stands, as in ``train.seed``.
         old: Its value in the first, as JSON types; None where there is no such entry.
         new: Its value in the second, likewise.
     """

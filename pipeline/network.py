@@ -1,4 +1,4 @@
-"""The network: a multilayer perceptron, with its loss and its optimiser."""
+"""The network: a multilayer perceptron, with its loss."""
 
 from collections.abc import Sequence
 
@@ -8,15 +8,19 @@ from pipeline.backend import keras
 
 
 def build_network(
-    inputs: int, hidden_units: Sequence[int], classes: int, learning_rate: float, seed: int
+    inputs: int,
+    hidden_units: Sequence[int],
+    classes: int,
+    optimizer: keras.optimizers.Optimizer,
+    seed: int,
 ) -> keras.Model:
-    """Return a compiled multilayer perceptron: ReLU layers, softmax over the classes, Adam.
+    """Return a compiled multilayer perceptron: ReLU layers, softmax over the classes.
 
     Args:
         inputs: Pixels of an image.
         hidden_units: Units of each hidden layer, from the input on.
         classes: Units of the output layer.
-        learning_rate: Of Adam (Kingma and Ba, 2015).
+        optimizer: What it is to be trained by.
         seed: Of the first weights, drawn after Glorot and Bengio (2010).
     """
     # A seed for each layer: with one for all, layers of the same shape would begin alike.
@@ -35,8 +39,7 @@ def build_network(
         name="digits",
     )
     model.compile(
-        # Named like the layers, since Keras would number it and the model file holds the name.
-        optimizer=keras.optimizers.Adam(learning_rate, name="adam"),
+        optimizer=optimizer,
         loss="sparse_categorical_crossentropy",
         metrics=["accuracy"],
     )

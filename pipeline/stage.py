@@ -5,6 +5,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -29,26 +30,61 @@ class Section(BaseModel):
 S = TypeVar("S", bound=Section)
 
 
-def load_section(name: str, section: type[S], path: Path = PARAMS_FILE) -> S:
-    """Return the section ``name`` of a parameter file, checked.
+def load_section(name: str, section: type[S], path: Path = PARAMS_FILE, **changes: Any) -> S:
+    """Return the section ``name`` of a parameter file, checked, with the recipe that it names.
 
     The file is read with DVC's own parser, so that both see the same values (other parsers
     take ``1e-3`` for a string) and a key given twice is an error.
+
+    Args:
+        name: Of the section.
+        section: What it is checked by.
+        path: The parameter file.
+        changes: Values that take the place of those in the file.
 
     Raises:
         PipelineError: The file is no YAML mapping, or the section or a key in it is
             missing, unknown, of the wrong type or out of range.
     """
-    values = read_section(name, path)
+    values = read_params(name, path, **changes)
     try:
         return section.model_validate(values)
     except ValidationError as error:
-        problems = (
-            f"{path}: {'.'.join(map(str, (name, *problem['loc'])))}: {problem['msg']}"
-            + ("" if problem["type"] == "missing" else f", found {problem['input']!r}")
-            for problem in error.errors()
-        )
+        recipe = (read_section(name, path) | changes).get("recipe")
+        problems = []
+        for problem in error.errors():
+            place: tuple[Any, ...] = (name, *problem["loc"])
+            if place[1:2] == ("recipe",) and isinstance(recipe, str):
+                place = ("recipes", recipe, *place[2:])
+            found = "" if problem["type"] == "missing" else f", found {problem['input']!r}"
+            problems.append(f"{path}: {'.'.join(map(str, place))}: {problem['msg']}{found}")
         raise PipelineError("\n".join(problems)) from error
+
+
+def read_params(name: str, path: Path = PARAMS_FILE, **changes: Any) -> dict[str, Any]:
+    """Return the section ``name`` of a parameter file, unchecked, with the recipe that it names.
+
+    Where its key ``recipe`` holds a name, the recipe itself stands there in what is returned: the
+    section of that name below ``recipes``.
+
+    Args:
+        name: Of the section.
+        path: The parameter file.
+        changes: Values that take the place of those in the file.
+
+    Raises:
+        PipelineError: The file is no YAML mapping, or has no such section or recipe.
+    """
+    params = read_section(name, path) | changes
+    recipe = params.get("recipe")
+    if not isinstance(recipe, str):
+        return params
+    recipes = read_section("recipes", path)
+    if recipe not in recipes:
+        raise PipelineError(
+            f"{path}: {name}.recipe: expected one of {', '.join(recipes)}, found {recipe!r}"
+        )
+    return params | {"recipe": recipes[recipe]}
 
 
 def read_section(name: str, path: Path = PARAMS_FILE) -> dict[str, Any]:
@@ -68,31 +104,43 @@ def read_section(name: str, path: Path = PARAMS_FILE) -> dict[str, Any]:
 
 
 @contextmanager
-def dependencies_unchanged(stage: str) -> Iterator[None]:
+def dependencies_unchanged(
+    stage: str,
+    load: Callable[[], Any],
+    dvc_file: Path = DVC_FILE,
+    params_file: Path = PARAMS_FILE,
+) -> Iterator[None]:
     """Make sure that what a stage depends on does not change in the course of it.
 
     DVC hashes it when the stage has ended. A file edited before that would go into ``dvc.lock``
     with results that another version of it has made (treeverse/dvc#11058). Not seen are a change
     before this begins, while modules are imported, one inside a folder, and one that is undone.
 
+    Args:
+        stage: Its name.
+        load: Returns the stage's parameters as they stand in their file.
+        dvc_file: The pipeline that lists what the stage depends on.
+        params_file: The file of the parameters.
+
     Raises:
-        PipelineError: A file that ``dvc.yaml`` lists, or the stage's parameters, changed.
+        PipelineError: A file that the pipeline lists, or a parameter, changed.
     """
-    stages = read_section("stages", DVC_FILE) if DVC_FILE.exists() else {}
+    stages = read_section("stages", dvc_file) if dvc_file.exists() else {}
     paths = [Path(dependency) for dependency in stages.get(stage, {}).get("deps") or []]
 
     def fingerprints() -> dict[Path, Any]:
-        return {PARAMS_FILE: read_section(stage)} | {path: _fingerprint(path) for path in paths}
+        return {params_file: load()} | {path: _fingerprint(path) for path in paths}
 
     before = fingerprints()
     yield
     after = fingerprints()
     changed = [str(path) for path in before if before[path] != after[path]]
     if changed:
+        target = stage if dvc_file == DVC_FILE else f"{dvc_file}:{stage}"
         raise PipelineError(
             f"{', '.join(changed)} changed while the stage ran, so nobody knows what made its "
             "results. Run `dvc repro` again; or if the change does not matter, "
-            f"`dvc commit {stage}` takes the results as they are."
+            f"`dvc commit {target}` takes the results as they are."
         )
 
 
@@ -103,28 +151,42 @@ def _fingerprint(path: Path) -> Any:
     return path.read_bytes() if path.suffix == ".py" else path.stat().st_mtime_ns
 
 
-def run_stage(stage: Callable[[S], None], section: type[S]) -> None:
+def run_stage(stage: Callable[[S], None], section: type[S], folder: Path = Path()) -> None:
     """Run a stage as a command, with the parameters of the section that bears its name.
 
     Whatever the user can mend ends the process with a message and exit status 1; an
     interruption ends it with the shell's usual 128 + signal, after the clean-up of what
     was open.
+
+    Args:
+        stage: The function.
+        section: What its section is checked by.
+        folder: Where the ``params.yaml`` and the ``dvc.yaml`` are that know it.
     """
-    parser = argparse.ArgumentParser(
-        prog=f"python -m pipeline.stages.{stage.__name__}",
-        description=sys.modules["__main__"].__doc__,
-        epilog=f"Parameters: section {stage.__name__!r} of {PARAMS_FILE}. Run it in the project's "
-        f"root folder, or let `dvc repro {stage.__name__}` decide whether it has to run.",
+    name = stage.__name__
+    params_file, dvc_file = folder / PARAMS_FILE, folder / DVC_FILE
+    main = sys.modules["__main__"]
+    target = name if dvc_file == DVC_FILE else f"{dvc_file}:{name}"
+    argparse.ArgumentParser(
+        prog=f"python -m {main.__spec__.name if main.__spec__ else name}",
+        description=main.__doc__,
+        epilog=f"Parameters: section {name!r} of {params_file}. Run it in the project's "
+        f"root folder, or let `dvc repro {target}` decide whether it has to run.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.parse_args()
+    ).parse_args()
+    load = partial(load_section, name, section, params_file)
+    with clear_ending(name), dependencies_unchanged(name, load, dvc_file, params_file):
+        stage(load())
+
+
+@contextmanager
+def clear_ending(name: str) -> Iterator[None]:
+    """End the process of a stage of that name as ``run_stage`` says."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
-        params = load_section(stage.__name__, section)
-        with dependencies_unchanged(stage.__name__):
-            stage(params)
+        yield
     except (PipelineError, OSError) as error:
-        sys.exit(f"{stage.__name__}: {error}")
+        sys.exit(f"{name}: {error}")
     except KeyboardInterrupt:
-        print(f"{stage.__name__}: interrupted", file=sys.stderr)
+        print(f"{name}: interrupted", file=sys.stderr)
         sys.exit(128 + signal.SIGINT)

@@ -191,12 +191,12 @@ class Project:
         command = ("python", "-m", f"pipeline.stages.{name}")
         return finish(self.start(*command, **environment), status)
 
-    def edit_params(self, edit: Callable[[Any], object]) -> None:
+    def edit_params(self, edit: Callable[[Any], object], name: str = "params.yaml") -> None:
         """Change the parameters in place."""
         yaml = YAML(typ="safe")
-        params = yaml.load(self.folder / "params.yaml")
+        params = yaml.load(self.folder / name)
         edit(params)
-        yaml.dump(params, self.folder / "params.yaml")
+        yaml.dump(params, self.folder / name)
 
     def append(self, name: str, text: str) -> None:
         """Add to the end of a file."""
@@ -242,7 +242,8 @@ def use_small_data(params: Any, data_set: Path, mirrors: list[str]) -> None:
     for role, name in NAMES.items():
         params["download"]["files"][role]["sha256"] = sha256(data_set / name)
     params["preprocess"]["validation_size"] = 100
-    params["train"].update({"batch_size": 50, "epochs": 3})
+    for recipe in params["recipes"].values():
+        recipe.update({"batch_size": 50, "epochs": 3})
 
 
 @pytest.fixture

@@ -13,7 +13,10 @@ from conftest import ROOT
 from packaging.requirements import Requirement
 from ruamel.yaml import YAML
 
+from pipeline.recipe import Recipe
+
 DVC = YAML(typ="safe").load(ROOT / "dvc.yaml")
+STUDIES = YAML(typ="safe").load(ROOT / "studies/dvc.yaml")["stages"]
 PARAMS = YAML(typ="safe").load(ROOT / "params.yaml")
 STAGES = ["download", "preprocess", "train", "evaluate", "plot"]
 MODULES = sorted(path.relative_to(ROOT) for path in (ROOT / "pipeline").rglob("*.py"))
@@ -101,16 +104,21 @@ def test_parameters_that_a_stage_reads_are_its_params(stage: str) -> None:
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "run_stage"
     ]
     assert calls == [f"run_stage({stage}, {stage.capitalize()}Params)"]
-    assert DVC["stages"][stage]["params"] == [stage]
     section = next(iter(inspect.signature(stage_function(stage)).parameters.values())).annotation
     assert set(section.model_fields) == set(PARAMS[stage])
+    has_recipe = "recipe" in section.model_fields
+    recipe = [f"recipes.${{{stage}.recipe}}"] if has_recipe else []
+    assert DVC["stages"][stage]["params"] == [stage, *recipe]
     readers = {
         path
         for path in MODULES
         if "load_section" in ast.dump(source(path))
         or "params.yaml" in ast.unparse(without_docs(path))
     }
-    assert readers == {Path("pipeline/stage.py"), Path("pipeline/tools/demo.py")}
+    studies = {Path("pipeline/studies/repeat.py"), Path("pipeline/studies/illustrate.py")}
+    search = {Path("pipeline/studies/search.py")}
+    tools = {Path("pipeline/tools/demo.py")}
+    assert readers == {Path("pipeline/stage.py")} | studies | search | tools
 
 
 def without_docs(path: Path) -> ast.Module:
@@ -125,7 +133,9 @@ def without_docs(path: Path) -> ast.Module:
 
 
 def test_every_section_of_the_parameters_belongs_to_a_stage() -> None:
-    assert list(PARAMS) == STAGES
+    after_train = STAGES.index("train") + 1
+    assert list(PARAMS) == [*STAGES[:after_train], "recipes", *STAGES[after_train:]]
+    assert all(set(recipe) == set(Recipe.model_fields) for recipe in PARAMS["recipes"].values())
 
 
 def test_no_parameter_has_a_name_that_the_run_cache_of_dvc_leaves_out() -> None:
@@ -172,10 +182,19 @@ def test_keras_and_its_backends_are_imported_only_where_they_compute() -> None:
         for path in MODULES
         if HEAVY & {name.split(".")[0] for name in imported_names(path)}
     }
-    assert importers == {"backend", "epoch_trainer"}
+    assert importers == {"backend", "tensorflow_epoch", "jax_epoch"}
     # Through these, Keras reaches what must compute, and nobody else.
     users = {path.stem for path in MODULES if Path("pipeline/backend.py") in closure(path)}
-    assert users == {"backend", "epoch_trainer", "network", "model_file", "train", "evaluate"}
+    nouns = {
+        "batches",
+        "distortion",
+        "epoch_trainer",
+        "network",
+        "model_file",
+        "recipe",
+        "training",
+    }
+    assert users == importers | nouns | {"train", "evaluate", "repeat", "illustrate", "search"}
 
 
 @pytest.mark.parametrize("tool", ["stale", "report", "comment"])
@@ -203,3 +222,35 @@ def test_reports_are_in_git_and_data_are_not() -> None:
             name = out if isinstance(out, str) else next(iter(out))
             in_git = not isinstance(out, str) and out[name] == {"cache": False}
             assert in_git == name.startswith("reports/"), name
+
+
+def test_stages_of_the_studies_are_the_modules_but_for_the_search() -> None:
+    modules = {path.stem for path in (ROOT / "pipeline/studies").glob("*.py")}
+    assert modules == {"__init__", "search", *STUDIES}
+    for name, stage in STUDIES.items():
+        assert stage["cmd"].split()[:3] == ["python", "-m", f"pipeline.studies.{name}"]
+        assert stage["wdir"] == ".."
+        assert stage["desc"]
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_modules_that_a_study_imports_are_its_python_deps(name: str) -> None:
+    deps = STUDIES[name]["deps"]
+    python_deps = {Path(dep) for dep in deps if dep.endswith(".py")}
+    assert python_deps == closure(Path(f"pipeline/studies/{name}.py"))
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_default_paths_of_a_study_are_its_other_deps_and_its_outs(name: str) -> None:
+    function = getattr(importlib.import_module(f"pipeline.studies.{name}"), name)
+    parameters = inspect.signature(function).parameters.values()
+    paths = {p.default.as_posix() for p in parameters if isinstance(p.default, Path)}
+    outs = {next(iter(out)) for out in STUDIES[name]["outs"]}
+    # A run is named after its recipe and its seed.
+    outs = {"studies/runs" if "${item" in out else out for out in outs}
+    assert paths == {dep for dep in STUDIES[name]["deps"] if not dep.endswith(".py")} | outs
+
+
+def test_results_of_studies_are_in_git() -> None:
+    for stage in STUDIES.values():
+        assert all(list(out.values()) == [{"cache": False}] for out in stage["outs"])

@@ -26,6 +26,10 @@ def set_value(section: str, key: str, value: object) -> Callable[[Any], None]:
     return lambda params: params[section].update({key: value})
 
 
+def set_recipe(**values: object) -> Callable[[Any], None]:
+    return lambda params: params["recipes"]["original"].update(values)
+
+
 def test_first_run_runs_all_stages_and_the_second_none(
     original: tuple[Project, list[str]], reproduced: Project
 ) -> None:
@@ -91,7 +95,7 @@ def test_learning_curves_have_a_row_an_epoch(reproduced: Project) -> None:
     ("edit", "stages"),
     [
         (set_value("plot", "dpi", 60), ["plot"]),
-        (set_value("train", "epochs", 2), ["train", "evaluate", "plot"]),
+        (set_recipe(epochs=2), ["train", "evaluate", "plot"]),
         (set_value("preprocess", "seed", 1), ["preprocess", "train", "evaluate", "plot"]),
     ],
 )
@@ -125,7 +129,7 @@ def test_forced_run_leaves_the_lock_as_it_is_on_one_core_and_on_two(reproduced: 
     if shutil.which("taskset") is None or len(os.sched_getaffinity(0)) < 2:
         pytest.skip("needs taskset and two cores; would have shown equal bytes on one and on two")
     # Batches large enough for matrix products to be split among threads.
-    reproduced.edit_params(set_value("train", "batch_size", 1000))
+    reproduced.edit_params(set_recipe(batch_size=1000))
     reproduced.repro()
     reproduced.commit("Large batches")
     before = lock(reproduced)
@@ -138,7 +142,7 @@ def test_forced_run_leaves_the_lock_as_it_is_on_one_core_and_on_two(reproduced: 
 
 def test_two_branches_can_be_compared_without_a_remote(reproduced: Project, tmp_path: Path) -> None:
     reproduced.run("git", "checkout", "--quiet", "-b", "longer")
-    reproduced.edit_params(set_value("train", "epochs", 4))
+    reproduced.edit_params(set_recipe(epochs=4))
     reproduced.repro()
     reproduced.commit("Longer")
     # A clone has neither data nor cache.
@@ -174,7 +178,7 @@ def test_confusion_plot_counts_every_test_image(reproduced: Project) -> None:
 
 
 def test_experiment_changes_a_parameter_from_the_command_line(reproduced: Project) -> None:
-    output = reproduced.run("dvc", "exp", "run", "-S", "train.epochs=2")
+    output = reproduced.run("dvc", "exp", "run", "-S", "recipes.original.epochs=2")
     assert [f"Running stage '{stage}'" in output for stage in ALL] == [
         False,
         False,
@@ -183,8 +187,27 @@ def test_experiment_changes_a_parameter_from_the_command_line(reproduced: Projec
         True,
     ]
     params = YAML(typ="safe").load(reproduced.folder / "params.yaml")
-    assert params["train"]["epochs"] == 2
+    assert params["recipes"]["original"]["epochs"] == 2
     assert "epochs" in reproduced.run("dvc", "params", "diff")
+
+
+def test_champion_is_one_switch_away_and_just_as_reproducible(reproduced: Project) -> None:
+    reproduced.append("params.yaml", "# A comment of the user's.\n")
+    reproduced.commit("Comment")
+    original_lock = lock(reproduced)
+    output = reproduced.run("dvc", "exp", "run", "-S", "train.recipe=champion")
+    assert output.count("Running stage") == 3
+    assert (reproduced.folder / "params.yaml").read_text().endswith("# A comment of the user's.\n")
+    change = json.loads(reproduced.run("dvc", "params", "diff", "--json"))["params.yaml"]
+    assert change == {"train.recipe": {"old": "original", "new": "champion"}}
+    metrics = json.loads((reproduced.folder / "reports/metrics.json").read_text())
+    assert metrics["parameters"] == 109_946
+    champion_lock = lock(reproduced)
+    assert reproduced.repro("--force") == ALL
+    assert lock(reproduced) == champion_lock != original_lock
+    # Of the other recipe it reads nothing.
+    reproduced.edit_params(set_recipe(epochs=5))
+    assert reproduced.repro() == []
 
 
 def test_diverging_training_stops_and_the_last_model_stays_in_the_cache(
@@ -192,11 +215,11 @@ def test_diverging_training_stops_and_the_last_model_stays_in_the_cache(
 ) -> None:
     model = reproduced.folder / "data/model/model.keras"
     before = model.read_bytes()
-    reproduced.edit_params(set_value("train", "learning_rate", 1e9))
-    reproduced.edit_params(set_value("train", "epochs", 50))
+    reproduced.edit_params(set_recipe(learning_rate=1e9))
+    reproduced.edit_params(set_recipe(epochs=50))
     output = reproduced.run("dvc", "repro", status=255)
     assert "train: training has diverged: in epoch " in output
-    assert "train.learning_rate" in output
+    assert "A smaller learning_rate may help" in output
     assert "Traceback" not in output
     assert "Running stage 'evaluate'" not in output
     reproduced.run("git", "checkout", "--", "params.yaml", "reports")
@@ -257,7 +280,7 @@ def test_progress_is_a_bar_on_a_terminal_and_lines_elsewhere(reproduced: Project
 
 
 def test_interrupted_training_ends_without_traceback(reproduced: Project) -> None:
-    reproduced.edit_params(set_value("train", "epochs", 1_000_000))
+    reproduced.edit_params(set_recipe(epochs=1_000_000))
     for seconds in (1.0, 1.5, 2.0, 2.5, 3.0, 12.0):
         process = reproduced.start("python", "-m", "pipeline.stages.train")
         time.sleep(seconds)
@@ -271,7 +294,7 @@ def test_interrupted_training_ends_without_traceback(reproduced: Project) -> Non
 
 def test_dependency_edited_while_its_stage_runs_fails_the_stage(reproduced: Project) -> None:
     """DVC would tie the results to the edited file (treeverse/dvc#11058)."""
-    reproduced.edit_params(set_value("train", "epochs", 200))
+    reproduced.edit_params(set_recipe(epochs=200))
     before = lock(reproduced)
     process = reproduced.start("dvc", "repro")
     assert process.stdout

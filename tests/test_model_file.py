@@ -2,6 +2,7 @@ import json
 import time
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,8 +17,9 @@ IMAGES, LABELS = synthetic_digits(40, side=8)
 PIXELS = IMAGES.reshape(40, 64).astype(np.float32) / 255
 
 
-def trained_network() -> keras.Model:
-    model = build_network(64, [16, 8], 10, 0.01, seed=3)
+def trained_network(learning_rate: Any = 0.01, **options: Any) -> keras.Model:
+    optimizer = keras.optimizers.Adam(learning_rate, name="adam", **options)
+    model = build_network(64, [16, 8], 10, optimizer, seed=3)
     model.train_on_batch(PIXELS, LABELS)
     return model
 
@@ -57,6 +59,33 @@ def test_training_goes_on_from_the_file_as_from_the_model(tmp_path: Path) -> Non
         one.train_on_batch(PIXELS, LABELS)
     for weights, same in zip(model.get_weights(), loaded.get_weights(), strict=True):
         np.testing.assert_array_equal(weights, same)
+
+
+def champion() -> keras.Model:
+    """Return a network whose optimiser has all that a recipe can give it."""
+    schedule = keras.optimizers.schedules.CosineDecay(
+        0.0, decay_steps=8, warmup_target=0.01, warmup_steps=2
+    )
+    return trained_network(schedule, use_ema=True, ema_momentum=0.9)
+
+
+def test_training_goes_on_from_the_file_with_schedule_and_moving_average(tmp_path: Path) -> None:
+    model = champion()
+    save_model(model, tmp_path / "model.keras")
+    loaded = load_model(tmp_path / "model.keras")
+    assert loaded.optimizer.get_config() == model.optimizer.get_config()
+    for one in (model, loaded):
+        for _ in range(3):
+            one.train_on_batch(PIXELS, LABELS)
+        one.optimizer.finalize_variable_values(one.trainable_variables)
+    for weights, same in zip(model.get_weights(), loaded.get_weights(), strict=True):
+        np.testing.assert_array_equal(weights, same)
+
+
+def test_schedule_and_moving_average_give_equal_bytes_too(tmp_path: Path) -> None:
+    for number in range(2):
+        save_model(champion(), tmp_path / f"{number}.keras")
+    assert sha256(tmp_path / "0.keras") == sha256(tmp_path / "1.keras")
 
 
 def test_file_holds_no_time(tmp_path: Path) -> None:

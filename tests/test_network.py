@@ -5,8 +5,12 @@ from pipeline.backend import keras
 from pipeline.network import build_network
 
 
+def adam(learning_rate: float = 0.001) -> keras.optimizers.Optimizer:
+    return keras.optimizers.Adam(learning_rate, name="adam")
+
+
 def default_network(seed: int = 0) -> keras.Model:
-    return build_network(784, [128, 64, 16], 10, 0.001, seed)
+    return build_network(784, [128, 64, 16], 10, adam(), seed)
 
 
 def test_network_is_the_one_of_the_recipe() -> None:
@@ -19,9 +23,10 @@ def test_network_is_the_one_of_the_recipe() -> None:
     assert sum(np.prod(weights.shape) for weights in model.trainable_variables) == 109_946
 
 
-def test_network_is_compiled_as_the_recipe_says() -> None:
-    model = build_network(784, [128, 64, 16], 10, 0.002, 0)
-    assert type(model.optimizer) is keras.optimizers.Adam
+def test_network_is_compiled_with_the_optimiser_that_it_is_given() -> None:
+    optimizer = adam(0.002)
+    model = build_network(784, [128, 64, 16], 10, optimizer, 0)
+    assert model.optimizer is optimizer
     assert np.isclose(float(model.optimizer.learning_rate), 0.002)
     assert model.loss == "sparse_categorical_crossentropy"
 
@@ -46,6 +51,6 @@ def test_seed_decides_the_first_weights() -> None:
 
 
 def test_layers_inputs_and_classes_follow_the_arguments() -> None:
-    model = build_network(36, [7], 4, 0.001, 0)
+    model = build_network(36, [7], 4, adam(), 0)
     assert (model.input_shape, model.output_shape) == ((None, 36), (None, 4))
     assert model.count_params() == 36 * 7 + 7 + 7 * 4 + 4

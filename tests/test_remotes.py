@@ -156,7 +156,7 @@ def test_model_is_had_by_name_and_version_from_another_folder(
     shared.run("dvc", "push", **CREDENTIALS)
     shared.run("gto", "register", "digits", "--version", "v1.0.0")
     assert shared.run("git", "tag").split() == ["digits@v1.0.0"]
-    shared.edit_params(lambda params: params["train"].update(epochs=1))
+    shared.edit_params(lambda params: params["recipes"]["original"].update(epochs=1))
     shared.repro()
     shared.commit("Newer")
     shared.run("dvc", "push", **CREDENTIALS)

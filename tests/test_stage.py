@@ -8,7 +8,13 @@ import pytest
 from conftest import ROOT, Project
 from ruamel.yaml import YAML
 
-from pipeline.stage import PipelineError, Section, dependencies_unchanged, load_section
+from pipeline.stage import (
+    PipelineError,
+    Section,
+    dependencies_unchanged,
+    load_section,
+    read_params,
+)
 
 
 class Example(Section):
@@ -62,11 +68,16 @@ def test_bad_parameters_name_section_and_key_in_one_line(
         ("preprocess.classes", 1, "greater than or equal to 2, found 1"),
         ("preprocess.validation_size", 0, "greater than 0, found 0"),
         ("preprocess.seed", -1, "greater than or equal to 0, found -1"),
-        ("train.epochs", 0, "greater than 0, found 0"),
-        ("train.epochs", 2.5, "integer, found 2.5"),
-        ("train.batch_size", "large", "integer, found 'large'"),
-        ("train.learning_rate", 0, "greater than 0, found 0"),
-        ("train.learning_rate", "fast", "number, found 'fast'"),
+        ("recipes.original.epochs", 0, "greater than 0, found 0"),
+        ("recipes.original.epochs", 2.5, "integer, found 2.5"),
+        ("recipes.original.batch_size", "large", "integer, found 'large'"),
+        ("recipes.original.learning_rate", 0, "greater than 0, found 0"),
+        ("recipes.original.learning_rate", "fast", "number, found 'fast'"),
+        ("recipes.champion.warm_up", 1.0, "less than 1, found 1.0"),
+        ("recipes.champion.ema_momentum", 1, "less than 1, found 1"),
+        ("recipes.champion.distortion.shift", -0.1, "greater than or equal to 0, found -0.1"),
+        ("recipes.champion.distortion.smoothness", 0, "greater than 0, found 0"),
+        ("recipes.champion.distortion", "strong", "valid dictionary .*, found 'strong'"),
         ("train.hidden_units", 128, "valid list, found 128"),
         ("train.hidden_units.1", 0, "greater than 0, found 0"),
         ("train.seed", 2**32, "less than 4294967296"),
@@ -83,17 +94,19 @@ def test_value_out_of_range_names_section_and_key(
     tmp_path: Path, key: str, value: object, message: str
 ) -> None:
     params = YAML(typ="safe").load(ROOT / "params.yaml")
-    stage, *path = (int(part) if part.isdigit() else part for part in key.split("."))
-    place = params[stage]
-    for part in path[:-1]:
+    *path, last = (int(part) if part.isdigit() else part for part in key.split("."))
+    place = params
+    for part in path:
         place = place[part]
-    place[path[-1]] = value
+    place[last] = value
+    stage = "train" if path[0] == "recipes" else str(path[0])
+    params["train"]["recipe"] = path[1] if path[0] == "recipes" else "original"
     YAML(typ="safe").dump(params, tmp_path / "params.yaml")
     section = getattr(
         importlib.import_module(f"pipeline.stages.{stage}"), f"{stage}".capitalize() + "Params"
     )
     with pytest.raises(PipelineError, match=f"params.yaml: {key}: .*{message}") as caught:
-        load_section(str(stage), section, tmp_path / "params.yaml")
+        load_section(stage, section, tmp_path / "params.yaml")
     assert "\n" not in str(caught.value)
 
 
@@ -102,13 +115,13 @@ def test_value_out_of_range_names_section_and_key(
     [
         (
             "train",
-            lambda p: p["train"].update(epochs=0),
-            "train.epochs: .* greater than 0, found 0",
+            lambda p: p["recipes"]["original"].update(epochs=0),
+            "recipes.original.epochs: .* greater than 0, found 0",
         ),
         (
             "train",
-            lambda p: p["train"].update(batch_size=1201),
-            "train.batch_size: 1201 is larger .* 1200",
+            lambda p: p["recipes"]["original"].update(batch_size=1201),
+            "batch_size: 1201 is larger .* 1200",
         ),
         (
             "preprocess",
@@ -129,6 +142,10 @@ def test_command_refuses_bad_parameters_without_traceback(
     assert "Traceback" not in output
 
 
+def load_train() -> object:
+    return read_params("train")
+
+
 @pytest.fixture
 def small_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder to work in, with a stage that depends on code and data."""
@@ -143,13 +160,13 @@ def small_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("name", ["params.yaml", "code.py", "data.npy"])
 def test_change_in_the_course_of_a_stage_is_named(name: str) -> None:
     message = rf"^{re.escape(name)} changed .*`dvc commit train`"
-    with pytest.raises(PipelineError, match=message), dependencies_unchanged("train"):
+    with pytest.raises(PipelineError, match=message), dependencies_unchanged("train", load_train):
         Path(name).write_text("train: {epochs: 4}")
 
 
 @pytest.mark.usefixtures("small_stage")
 def test_outputs_same_bytes_and_other_sections_are_no_change() -> None:
-    with dependencies_unchanged("train"):
+    with dependencies_unchanged("train", load_train):
         Path("output.npy").write_text("other")
         Path("dvc.yaml").unlink()
         Path("code.py").write_text("pass")
@@ -162,7 +179,7 @@ def test_stage_that_fails_says_why_not_what_changed() -> None:
         Path("params.yaml").write_text("train: {epochs: 4}")
         raise ZeroDivisionError
 
-    with pytest.raises(ZeroDivisionError), dependencies_unchanged("train"):
+    with pytest.raises(ZeroDivisionError), dependencies_unchanged("train", load_train):
         fail()
 
 

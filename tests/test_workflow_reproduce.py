@@ -103,8 +103,8 @@ def results(jobs: dict[str, Job]) -> dict[str, str]:
     return {name: job.result for name, job in jobs.items()}
 
 
-def set_train(project: Project, **values: Any) -> Callable[[], None]:
-    return lambda: project.edit_params(lambda params: params["train"].update(values))
+def set_recipe(project: Project, **values: Any) -> Callable[[], None]:
+    return lambda: project.edit_params(lambda params: params["recipes"]["original"].update(values))
 
 
 def stages(report: str) -> dict[str, str]:
@@ -134,7 +134,7 @@ def test_changed_parameters_are_reproduced_pushed_and_committed(
     hosted_with_remote: Hosted, tmp_path: Path
 ) -> None:
     hosted = hosted_with_remote
-    hosted.push("Longer", set_train(hosted.project, epochs=4))
+    hosted.push("Longer", set_recipe(hosted.project, epochs=4))
     before = hosted.head()
     jobs = hosted.run(LABEL)
     assert results(jobs) == dict.fromkeys(("stale", "reproduce", "commit"), "success"), jobs
@@ -151,7 +151,7 @@ def test_changed_parameters_are_reproduced_pushed_and_committed(
         "plot": "ran",
     }
     assert "Up to date" in report
-    assert "| params.yaml | train.epochs" in report
+    assert "| params.yaml | recipes.original.epochs" in report
     assert "not committed" not in report
     assert jobs["reproduce"].summary == report
     # One commit, of nothing but results.
@@ -205,7 +205,7 @@ def test_missing_gpu_fails_before_anything_is_installed(hosted: Hosted) -> None:
     if shutil.which("nvidia-smi"):
         pytest.skip("this machine has a GPU; it would have shown the message where there is none")
     hosted.github.variables.clear()
-    hosted.push("Longer", set_train(hosted.project, epochs=4))
+    hosted.push("Longer", set_recipe(hosted.project, epochs=4))
     jobs = hosted.run(LABEL)
     assert results(jobs) == {"stale": "success", "reproduce": "failure", "commit": "skipped"}
     assert jobs["reproduce"].steps == ["Show the GPU"]
@@ -235,7 +235,7 @@ def test_remote_is_verified_even_if_the_project_does_not_ask_for_it(
 ) -> None:
     hosted = hosted_with_remote
     hosted.project.run("dvc", "remote", "modify", "--unset", "storage", "verify")
-    hosted.push("Longer", set_train(hosted.project, epochs=4))
+    hosted.push("Longer", set_recipe(hosted.project, epochs=4))
     outs = read_lock(hosted.project.folder)["preprocess"].outs
     key = bucket.key(outs["data/processed/train_images.npy"])
     bucket.change(key, lambda body: body[:200] + bytes([body[200] ^ 1]) + body[201:])
@@ -261,7 +261,7 @@ def test_what_stays_out_of_date_fails_the_run(hosted_with_remote: Hosted, tmp_pa
 
 
 def test_code_of_a_fork_reaches_no_runner_of_ours(hosted: Hosted) -> None:
-    hosted.push("Longer", set_train(hosted.project, epochs=4))
+    hosted.push("Longer", set_recipe(hosted.project, epochs=4))
     jobs = hosted.run(LABEL, fork=True)
     assert results(jobs) == {"stale": "success", "reproduce": "skipped", "commit": "skipped"}
     assert "Out of date. To run: train" in hosted.report()
@@ -273,7 +273,7 @@ def test_unreachable_remote_fails_and_nothing_is_taken_for_whole(
     hosted = hosted_with_remote
     gone = "http://127.0.0.1:9"  # the port of the discard protocol, at which nobody listens
     hosted.project.run("dvc", "remote", "modify", "storage", "endpointurl", gone)
-    hosted.push("Longer", set_train(hosted.project, epochs=4))
+    hosted.push("Longer", set_recipe(hosted.project, epochs=4))
     before = hosted.head()
     jobs = hosted.run(LABEL)
     assert results(jobs) == {"stale": "success", "reproduce": "failure", "commit": "skipped"}
@@ -286,7 +286,7 @@ def test_results_are_not_committed_if_the_remote_does_not_have_them(
     hosted_with_remote: Hosted, bucket: Bucket
 ) -> None:
     hosted = hosted_with_remote
-    hosted.push("Longer", set_train(hosted.project, epochs=2))
+    hosted.push("Longer", set_recipe(hosted.project, epochs=2))
     before = hosted.head()
     bucket.server.accepted = 0
     try:
@@ -301,7 +301,7 @@ def test_results_are_not_committed_if_the_remote_does_not_have_them(
 
 
 def test_shallow_clone_says_what_to_set(hosted: Hosted) -> None:
-    hosted.push("Longer", set_train(hosted.project, epochs=4))
+    hosted.push("Longer", set_recipe(hosted.project, epochs=4))
     hosted.github.depth = 1
     jobs = hosted.run()
     assert jobs["stale"].result == "failure"
@@ -370,7 +370,7 @@ def patch_of(hosted: Hosted, *names: str) -> str:
 
 
 def test_patch_cannot_change_anything_but_results(hosted: Hosted) -> None:
-    hosted.push("Longer", set_train(hosted.project, epochs=4))
+    hosted.push("Longer", set_recipe(hosted.project, epochs=4))
     names = ("dvc.lock", "reports/metrics.json", "pipeline/stage.py", "params.yaml")
     assert commit_job(hosted, patch_of(hosted, *names)).result == "success"
     changed = hosted.git("diff", "--name-only", "branch~1", "branch").split()
@@ -391,7 +391,7 @@ def test_patch_cannot_change_anything_but_results(hosted: Hosted) -> None:
     ],
 )
 def test_patch_with_more_than_plain_results_is_refused(hosted: Hosted, edit: str) -> None:
-    hosted.push("Longer", set_train(hosted.project, epochs=4))
+    hosted.push("Longer", set_recipe(hosted.project, epochs=4))
     before = hosted.head()
     hosted.project.run("sh", "-ec", f"{edit}; git add --all 2>&1")
     patch = hosted.project.run("git", "diff", "--cached", "--binary", "--find-renames")
@@ -403,7 +403,7 @@ def test_patch_with_more_than_plain_results_is_refused(hosted: Hosted, edit: str
 
 
 def test_branch_that_has_moved_on_is_left_alone(hosted: Hosted) -> None:
-    hosted.push("Longer", set_train(hosted.project, epochs=4))
+    hosted.push("Longer", set_recipe(hosted.project, epochs=4))
     patch = patch_of(hosted, "dvc.lock")
     event = hosted.event(LABEL)
     hosted.push("Later", lambda: hosted.project.append("README.md", "Words\n"))

@@ -30,11 +30,19 @@ PARAMETERS = {
     "preprocess": {"classes": 10, "validation_size": 200, "seed": 0},
     "train": {
         "hidden_units": [128, 64, 16],
-        "learning_rate": 0.001,
-        "batch_size": 50,
-        "epochs": 40,
+        "recipe": "original",
         "seed": 0,
         "threads": 2,
+    },
+    "recipes": {
+        "original": {
+            "batch_size": 50,
+            "epochs": 40,
+            "learning_rate": 0.001,
+            "warm_up": None,
+            "ema_momentum": None,
+            "distortion": None,
+        },
     },
     "evaluate": {"batch_size": 100, "threads": 2},
     "plot": {"gallery_size": 24, "dpi": 150},

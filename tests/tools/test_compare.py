@@ -119,11 +119,11 @@ def test_what_else_differs_is_shown(project: Project) -> None:
 
 
 def test_experiment_of_dvc_can_be_named(reproduced: Project) -> None:
-    reproduced.run("dvc", "exp", "run", "--name", "wild-idea", "-S", "train.epochs=1")
+    reproduced.run("dvc", "exp", "run", "--name", "wild-idea", "-S", "recipes.original.epochs=1")
     reproduced.run("git", "checkout", "--quiet", "--", ".")
     facts = compare(reproduced, "main", "wild-idea")
     (change,) = facts["differing"]["params.yaml"]
-    assert change == {"key": "train.epochs", "old": 3, "new": 1}
+    assert change == {"key": "recipes.original.epochs", "old": 3, "new": 1}
     assert facts["revision"]["outdated"] == []
     assert facts["verdict"] == "worse"
     for name in ("wild", "wild*", "*"):
@@ -314,7 +314,7 @@ def test_results_older_than_code_or_parameters_are_told(reproduced: Project) -> 
     reproduced.append("pipeline/figures.py", "# A comment.\n")
     reproduced.edit_params(lambda params: params["plot"].update(dpi=61))
     assert compare(reproduced, "HEAD")["revision"]["outdated"] == []
-    reproduced.edit_params(lambda params: params["train"].update(epochs=4))
+    reproduced.edit_params(lambda params: params["recipes"]["original"].update(epochs=4))
     reproduced.append("pipeline/network.py", "# A comment.\n")
     facts = compare(reproduced, "HEAD")
     assert facts["verdict"] == "identical"

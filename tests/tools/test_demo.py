@@ -19,7 +19,7 @@ def test_demo_runs_all_stages_without_network_and_touches_nothing_else(project: 
     # A project that somebody has made his own: another data set, another network, a remote.
     project.edit_params(lambda params: params["preprocess"].update(classes=26))
     project.edit_params(lambda params: params["evaluate"].update(threads=9999))
-    project.edit_params(lambda params: params["train"].update(hidden_units=[5], learning_rate=1e9))
+    project.edit_params(lambda params: params["train"].update(hidden_units=[5], recipe="champion"))
     project.run("dvc", "remote", "add", "--default", "storage", str(project.home / "remote"))
     project.commit("Project")
     # Whatever asked for an address would be sent to a port that nobody listens on.
