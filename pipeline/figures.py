@@ -33,7 +33,7 @@ def save_figure(figure: Figure, path: Path, dpi: int) -> None:
     figure.savefig(path, dpi=dpi, metadata={"Software": None})
 
 
-def _figure(width: float, height: float) -> Figure:
+def empty_figure(width: float, height: float) -> Figure:
     """Return an empty figure, its size in inches, after forgetting the user's own style."""
     mpl.rcdefaults()
     return Figure(figsize=(width, height), layout="constrained")
@@ -45,7 +45,7 @@ def learning_curves_figure(curves: pd.DataFrame) -> Figure:
     Args:
         curves: Columns epoch, loss, accuracy, val_loss, val_accuracy.
     """
-    figure = _figure(9, 3.6)
+    figure = empty_figure(9, 3.6)
     loss, accuracy = figure.subplots(1, 2)
     marker = "o" if len(curves) == 1 else ""  # a line of one point would not be seen
     for axes, quantity in ((loss, "loss"), (accuracy, "accuracy")):
@@ -76,7 +76,7 @@ def confusion_figure(predictions: pd.DataFrame) -> Figure:
     classes = len(counts)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     size = min(max(5.0, 0.62 * classes), 30.0)  # inches
-    figure = _figure(size + 1.2, size)
+    figure = empty_figure(size + 1.2, size)
     axes = figure.subplots()
     # Nearly all images lie on the diagonal; the square root keeps the others' colours apart.
     picture = axes.imshow(shares, cmap="Blues", norm=PowerNorm(0.5, vmin=0, vmax=1))
@@ -120,7 +120,7 @@ def gallery_figure(images: NDArray[np.float32], predictions: pd.DataFrame, size:
     errors = predictions[predictions["actual"] != predictions["predicted"]]
     worst = errors.sort_values("confidence", ascending=False, kind="stable").head(size)
     rows = max(1, math.ceil(len(worst) / GALLERY_COLUMNS))
-    figure = _figure(1.1 * GALLERY_COLUMNS, 1.45 * rows + 0.4)
+    figure = empty_figure(1.1 * GALLERY_COLUMNS, 1.45 * rows + 0.4)
     title = f"The {len(worst)} most confident of {len(errors):,} errors"
     figure.suptitle(f"{title}: actual → predicted, confidence", fontsize=11)
     grid: NDArray[Any] = figure.subplots(rows, GALLERY_COLUMNS, squeeze=False)

@@ -104,7 +104,18 @@ def test_make_lists_its_targets() -> None:
     if shutil.which("make") is None:
         pytest.skip("make is not installed; it would have listed the targets")
     output = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    for target in ("repro", "demo", "compare", "verify", "test", "check", "bench", "plots", "lock"):
+    for target in (
+        "repro",
+        "demo",
+        "study",
+        "compare",
+        "verify",
+        "test",
+        "check",
+        "bench",
+        "plots",
+        "lock",
+    ):
         assert f"make {target} " in output
 
 

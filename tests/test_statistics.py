@@ -7,14 +7,18 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import bootstrap
+from numpy.typing import NDArray
+from scipy.stats import bootstrap, norm
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.proportion import proportion_confint
+from statsmodels.stats.weightstats import DescrStatsW
 
 from pipeline.statistics import (
     mcnemar_p_values,
+    mean_interval,
     paired_bootstrap_interval,
     smallest_provable_difference,
+    two_way_bootstrap_interval,
     wilson_interval,
 )
 
@@ -151,3 +155,68 @@ def test_interval_of_few_images_covers_the_truth_too() -> None:
     pairs = random.multinomial(200, [0.0015, 0.0035, 0.995], size=PAIRS)
     intervals = [paired_bootstrap_interval(int(a), int(b), 200) for a, b, _ in pairs]
     assert sum(low <= 0.002 <= high for low, high in intervals) >= 0.95 * PAIRS
+
+
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=20))
+def test_interval_of_a_mean_is_that_of_statsmodels(values: list[float]) -> None:
+    expected = DescrStatsW(values).tconfint_mean(alpha=0.05)
+    assert mean_interval(np.array(values)) == pytest.approx(expected, abs=1e-9)
+
+
+def simulated_recipe(
+    random: np.random.Generator, difficulty: NDArray[np.float64], seeds: int, skill: float
+) -> NDArray[np.bool_]:
+    """Return which images each of ``seeds`` runs gets right, of runs that differ in skill too."""
+    skills = skill + 0.1 * random.standard_normal((seeds, 1))
+    return skills + random.standard_normal((seeds, len(difficulty))) > difficulty
+
+
+def test_two_way_interval_covers_the_true_difference_as_often_as_it_promises() -> None:
+    random = np.random.default_rng(0)
+    skills, covered = (2.0, 2.1), 0
+    # Of an image drawn anew, judged by a run drawn anew: skill - difficulty + noise is normal.
+    spread = math.sqrt(1 + 0.5**2 + 0.1**2)
+    first, second = (norm.cdf(skill / spread) for skill in skills)
+    for _ in range(400):
+        difficulty = 0.5 * random.standard_normal(500)
+        base, recipe = (simulated_recipe(random, difficulty, 10, skill) for skill in skills)
+        low, high = two_way_bootstrap_interval(base, recipe, resamples=400)
+        covered += low <= second - first <= high
+    # Rather too wide than too narrow (Owen, 2007); two standard errors of the count below 95%.
+    assert covered >= 371
+
+
+def test_two_way_interval_is_that_of_resampling_the_table_itself() -> None:
+    random = np.random.default_rng(1)
+    difficulty = 0.5 * random.standard_normal(300)
+    base = simulated_recipe(random, difficulty, 4, 1.0)
+    recipe = simulated_recipe(random, difficulty, 6, 1.2)
+    differences = []
+    for _ in range(4000):
+        images = random.integers(0, 300, 300)
+        left = base[random.integers(0, 4, 4)][:, images]
+        right = recipe[random.integers(0, 6, 6)][:, images]
+        differences.append(right.mean() - left.mean())
+    expected = np.quantile(differences, [0.025, 0.975])
+    # Both sides are simulations of some thousand draws.
+    assert two_way_bootstrap_interval(base, recipe) == pytest.approx(expected, abs=0.006)
+
+
+def test_two_way_interval_is_wider_than_either_noise_alone() -> None:
+    random = np.random.default_rng(2)
+    difficulty = 0.5 * random.standard_normal(400)
+    base, recipe = (simulated_recipe(random, difficulty, 5, 1.0) for _ in range(2))
+    low, high = two_way_bootstrap_interval(base, recipe)
+    means = base.mean(axis=1), recipe.mean(axis=1)
+    error = math.sqrt(sum(one.var(ddof=1) / 5 for one in means))
+    assert high - low > 2 * 1.96 * error * 0.85
+
+
+def test_two_way_interval_of_equal_answers_is_zero_and_swaps_with_the_sides() -> None:
+    random = np.random.default_rng(3)
+    answers = np.tile(random.random(200) < 0.9, (3, 1))
+    assert two_way_bootstrap_interval(answers, answers) == (0, 0)
+    other = simulated_recipe(random, random.standard_normal(200), 3, 1.0)
+    low, high = two_way_bootstrap_interval(answers, other)
+    swapped_low, swapped_high = two_way_bootstrap_interval(other, answers)
+    assert (swapped_low, swapped_high) == pytest.approx((-high, -low), abs=0.02)

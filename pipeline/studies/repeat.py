@@ -1,0 +1,83 @@
+"""Train a recipe with a seed, and test it: one run of the seed study.
+
+It writes studies/runs/RECIPE-SEED.json, with the accuracy on validation and test images, and
+studies/runs/RECIPE-SEED.csv, with the test images that the network gets wrong.
+"""
+
+import argparse
+import json
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from pipeline.backend import keras, pin
+from pipeline.environment import environment
+from pipeline.examples import load_examples
+from pipeline.stage import clear_ending, dependencies_unchanged, load_section
+from pipeline.training import TrainParams, train_network
+
+STUDIES_FILE = Path("studies/dvc.yaml")
+BATCH = 1000  # images per step of the test; it decides the speed and the last bits only
+
+
+def repeat(
+    params: TrainParams,
+    recipe: str,
+    *,
+    train_images: Path = Path("data/processed/train_images.npy"),
+    train_labels: Path = Path("data/processed/train_labels.npy"),
+    validation_images: Path = Path("data/processed/validation_images.npy"),
+    validation_labels: Path = Path("data/processed/validation_labels.npy"),
+    test_images: Path = Path("data/processed/test_images.npy"),
+    test_labels: Path = Path("data/processed/test_labels.npy"),
+    runs: Path = Path("studies/runs"),
+) -> None:
+    """Write what became of a run, ``recipe`` being the name of the recipe in ``params``.
+
+    Raises:
+        PipelineError: The data do not fit the parameters, or the loss is no longer finite.
+    """
+    device = pin(params.threads)
+    training = load_examples(train_images, train_labels)
+    validation = load_examples(validation_images, validation_labels)
+    test = load_examples(test_images, test_labels)
+    model, curves = train_network(training, validation, params)
+    predicted = model.predict(test.images, batch_size=BATCH, verbose=0).argmax(axis=1)
+    (wrong,) = np.nonzero(predicted != test.labels)
+    columns = {"image": wrong, "actual": test.labels[wrong], "predicted": predicted[wrong]}
+    facts = {
+        "recipe": recipe,
+        "seed": params.seed,
+        "parameters": model.count_params(),
+        "validation_accuracy": float(curves["val_accuracy"].iloc[-1]),
+        "test_accuracy": (len(predicted) - len(wrong)) / len(predicted),
+        "test_images": len(predicted),
+        "environment": environment(keras.config.backend(), device.name, device.settings),
+    }
+    runs.mkdir(exist_ok=True)
+    name = f"{recipe}-{params.seed}"
+    pd.DataFrame(columns).to_csv(runs / f"{name}.csv", index=False, lineterminator="\n")
+    text = json.dumps(facts, indent=2) + "\n"
+    (runs / f"{name}.json").write_text(text, encoding="utf-8", newline="\n")
+    print(f"{facts['test_accuracy']:.2%} of {len(predicted)} test images classified correctly")
+
+
+def main() -> None:
+    """Parse the command line and run."""
+    parser = argparse.ArgumentParser(
+        prog="python -m pipeline.studies.repeat",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("recipe", metavar="RECIPE", help="one of params.yaml")
+    parser.add_argument("seed", metavar="SEED", type=int, help="in place of train.seed")
+    arguments = parser.parse_args()
+    load = partial(load_section, "train", TrainParams, recipe=arguments.recipe, seed=arguments.seed)
+    with clear_ending("repeat"), dependencies_unchanged("repeat", load, STUDIES_FILE):
+        repeat(load(), arguments.recipe)
+
+
+if __name__ == "__main__":
+    main()
