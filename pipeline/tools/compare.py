@@ -2,16 +2,26 @@
 
 Both are judged by their reports/predictions.csv, which is in Git: neither a checkout nor a
 remote is needed. BASE and REVISION are branches, tags, commits or experiments of `dvc exp`.
+
+With --recipes, two recipes are compared by all their seeds in the study of studies/, and the
+verdict is to hold for other seeds too. `champion` is the one of the workspace's study,
+`main:champion` that of a revision's.
 """
 
+import argparse
+
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from pipeline.comparison import Comparison, compare_predictions
 from pipeline.comparison_page import Side, comparison_facts, comparison_page
 from pipeline.predictions import PREDICTIONS_FILE, parse_predictions
 from pipeline.provenance import differences, outdated, provenance
+from pipeline.recipe_comparison import compare_recipes, recipe_facts, recipe_page
 from pipeline.revisions import Revision, default_base, resolve, workspace
 from pipeline.stage import PipelineError
+from pipeline.study import ERRORS_FILE, RUNS_FILE, parse_study
 from pipeline.tool import add_margin, run_tool, show, tool_parser
 
 
@@ -43,6 +53,12 @@ def main() -> int:
     parser.add_argument(
         "revision", nargs="?", metavar="REVISION", help="default: what lies in the workspace"
     )
+    parser.add_argument(
+        "--recipes",
+        nargs=2,
+        metavar=("BASE", "RECIPE"),
+        help="compare two recipes instead, by all the seeds of a study",
+    )
     add_margin(parser)
     parser.add_argument(
         "--fail-if-worse",
@@ -50,6 +66,15 @@ def main() -> int:
         help="exit with 1 unless the lower bound of the difference is above minus the margin",
     )
     arguments = parser.parse_args()
+    if arguments.recipes and arguments.base:
+        parser.error("--recipes takes the place of BASE and REVISION")
+    tool = _compare_recipes if arguments.recipes else _compare_revisions
+    is_no_worse = tool(arguments)
+    return int(arguments.fail_if_worse and not is_no_worse)
+
+
+def _compare_revisions(arguments: argparse.Namespace) -> bool:
+    """Show the comparison of two revisions; return whether the second is no worse."""
     base = default_base() if arguments.base is None else resolve(arguments.base)
     revision = workspace() if arguments.revision is None else resolve(arguments.revision)
     comparison = compare(base, revision, arguments.margin)
@@ -60,7 +85,26 @@ def main() -> int:
     ]
     result = sides, comparison, differences(*made)
     show(comparison_page(*result), comparison_facts(*result), arguments.format)
-    return int(arguments.fail_if_worse and not comparison.is_no_worse)
+    return comparison.is_no_worse
+
+
+def _compare_recipes(arguments: argparse.Namespace) -> bool:
+    """Show the comparison of two recipes; return whether the second is no worse."""
+    base, recipe = map(_correct, arguments.recipes)
+    comparison = compare_recipes(base, recipe, arguments.margin)
+    result = arguments.recipes, comparison
+    show(recipe_page(*result), recipe_facts(*result), arguments.format)
+    return comparison.is_no_worse
+
+
+def _correct(name: str) -> NDArray[np.bool_]:
+    """Return which images the runs of a recipe get right, (seeds, images), in its study."""
+    where, _, recipe = name.rpartition(":")
+    revision = resolve(where) if where else workspace()
+    runs, errors = revision.read(RUNS_FILE), revision.read(ERRORS_FILE)
+    if runs is None or errors is None:
+        raise PipelineError(f"{revision}: no study there: {RUNS_FILE} and {ERRORS_FILE}")
+    return parse_study(runs, errors, str(revision)).correct(recipe)
 
 
 if __name__ == "__main__":
