@@ -11,7 +11,8 @@ Upstairs are the verbs, each a command (``python -m pipeline.stages.train``):
 
 On the ground floor are the nouns that serve them, one thing each. Those of the stages:
 
-- ``stage``: what turns a function into a stage: typed parameters, a command line, clear errors
+- ``stage``: what a stage is given and may fail with: typed parameters, errors for people
+- ``command``: what turns a stage into a command, and sees that nothing changes meanwhile
 - ``mirrors``: a verified file from the first place that has it
 - ``idx``: the file format that MNIST comes in
 - ``split``: the choice of a validation set

@@ -5,7 +5,6 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from pipeline.backend import keras
 from pipeline.distortion import Coefficients, Source, Strength, prepare
 from pipeline.examples import Examples
 
@@ -44,9 +43,3 @@ def cut_batch(
     else:
         pixels = gather(images[0], order)
     return pixels, gather(labels, order)
-
-
-def averages_of(model: keras.Model) -> list[Any]:
-    """Return the moving averages of the weights, if the optimiser keeps them."""
-    optimizer = model.optimizer
-    return list(optimizer._model_variables_moving_average) if optimizer.use_ema else []  # noqa: SLF001 (Keras's own callback, SwapEMAWeights, reads it too)

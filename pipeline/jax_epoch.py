@@ -10,9 +10,10 @@ from typing import Any
 from numpy.typing import NDArray
 
 from pipeline.backend import keras
-from pipeline.batches import Logs, RunEpoch, averages_of, cut_batch, tensors_of
+from pipeline.batches import Logs, RunEpoch, cut_batch, tensors_of
 from pipeline.distortion import Strength, distort
 from pipeline.examples import Examples
+from pipeline.recipe import moving_averages
 
 
 def compile_epoch(
@@ -49,7 +50,7 @@ def compile_epoch(
             state, logs = run_batch(state, [one[whole * batch_size :] for one in shown])
         return state, logs
 
-    averages = [id(average) for average in averages_of(model)]
+    averages = [id(average) for average in moving_averages(model.optimizer)]
     places = [
         number
         for number, variable in enumerate(model.optimizer.variables)

@@ -34,19 +34,19 @@ class Provenance:
     lock: Lock
 
 
-def provenance(revision: Revision) -> Provenance:
-    """Return what a revision tells of its results.
+def provenance(revision: Revision, lock_file: str = LOCK_FILE) -> Provenance:
+    """Return what a revision tells of its results, or of those that another lock file is of.
 
     Raises:
         PipelineError: One of the files is not what it should be.
     """
     params, environment, lock = (
-        revision.read(path) for path in (str(PARAMS_FILE), ENVIRONMENT_FILE, LOCK_FILE)
+        revision.read(path) for path in (str(PARAMS_FILE), ENVIRONMENT_FILE, lock_file)
     )
     return Provenance(
         _parse(YAML(typ="safe").load, params, f"{revision}: {PARAMS_FILE}"),
         parse_json(environment, f"{revision}: {ENVIRONMENT_FILE}"),
-        {} if lock is None else parse_lock(lock, f"{revision}: {LOCK_FILE}"),
+        {} if lock is None else parse_lock(lock, f"{revision}: {lock_file}"),
     )
 
 
@@ -90,19 +90,19 @@ def differences(base: Provenance, revision: Provenance) -> dict[str, list[Change
     }
 
 
-def outdated(revision: Revision, found: Provenance) -> list[str]:
-    """Return the files that have changed since the revision's predictions were made.
+def outdated(revision: Revision, found: Provenance, result: str = PREDICTIONS_FILE) -> list[str]:
+    """Return the files that have changed since a result of the revision was made.
 
-    Seen are the predictions themselves, and the parameters and the code of the stages that
-    lead to them; data and folders are not looked into.
+    Seen are the result itself, and the parameters and the code of the stages that lead to it;
+    data and folders are not looked into.
     """
-    last = writers(found.lock, PREDICTIONS_FILE)
+    last = writers(found.lock, result)
     stages = upstream(found.lock, last) | last
     lock = {name: found.lock[name] for name in found.lock if name in stages}
     recorded = sources(lock)
     changed = set()
     for stage in lock.values():
-        recorded |= {path: md5 for path, md5 in stage.outs.items() if path == PREDICTIONS_FILE}
+        recorded |= {path: md5 for path, md5 in stage.outs.items() if path == result}
         read = stage.params.get(str(PARAMS_FILE), {})
         if changes(read, {key: _value(found.params, key) for key in read}):
             changed.add(str(PARAMS_FILE))

@@ -1,6 +1,6 @@
 """A recipe: how the network is trained, whatever the network is."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
@@ -51,3 +51,8 @@ def build_optimizer(recipe: Recipe, images: int) -> keras.optimizers.Optimizer:
     average = {"use_ema": True, "ema_momentum": recipe.ema_momentum} if recipe.ema_momentum else {}
     # Named like the layers, since Keras would number it and the model file holds the name.
     return keras.optimizers.Adam(rate, name="adam", **average)
+
+
+def moving_averages(optimizer: keras.optimizers.Optimizer) -> list[Any]:
+    """Return the moving averages of the weights that an optimiser keeps; none if it keeps none."""
+    return list(optimizer._model_variables_moving_average) if optimizer.use_ema else []  # noqa: SLF001 (Keras's own callback, SwapEMAWeights, reads it too)

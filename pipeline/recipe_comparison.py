@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.comparison import BETTER, NO_WORSE, WITHIN_NOISE, WORSE, points
@@ -75,49 +76,75 @@ class RecipeComparison:
         )
 
 
-def compare_recipes(
-    base: NDArray[np.bool_], recipe: NDArray[np.bool_], margin: float
-) -> RecipeComparison:
-    """Return the comparison of two recipes.
+@dataclass(frozen=True)
+class RecipeSide:
+    """One of the two recipes.
 
-    Args:
-        base: Which images the runs of the one compared with get right, shape (seeds, images).
-        recipe: The same of the other, for the same images.
-        margin: In percentage points.
+    Attributes:
+        name: What the user calls it.
+        correct: Which images its runs get right, shape (seeds, images).
+        known_labels: The actual class by image, of the images that some run gets wrong.
+        outdated: Files that have changed since the runs were made.
+    """
+
+    name: str
+    correct: NDArray[np.bool_]
+    known_labels: "pd.Series[int]"
+    outdated: Sequence[str]
+
+
+def compare_recipes(base: RecipeSide, recipe: RecipeSide, margin: float) -> RecipeComparison:
+    """Return the comparison of a recipe with the base, ``margin`` in percentage points.
 
     Raises:
         PipelineError: They are of different images, or there is a single run of one.
     """
-    if base.shape[1] != recipe.shape[1]:
+    images, others = base.correct.shape[1], recipe.correct.shape[1]
+    if images != others:
+        raise PipelineError(f"not the same test set: {images:,} images there, {others:,} here")
+    labels = pd.concat([base.known_labels, recipe.known_labels], axis=1, join="inner")
+    differing = int((labels.iloc[:, 0] != labels.iloc[:, 1]).sum())
+    if differing:
         raise PipelineError(
-            f"not the same test set: {base.shape[1]:,} images there, {recipe.shape[1]:,} here"
+            f"not the same test set: {differing:,} of {len(labels):,} images are of another class"
         )
-    if min(len(base), len(recipe)) < 2:  # noqa: PLR2004 (one run tells nothing of the next)
+    if min(len(base.correct), len(recipe.correct)) < 2:  # noqa: PLR2004 (one run tells nothing of the next)
         raise PipelineError("recipes are compared by two runs each or more, with different seeds")
-    low, high = two_way_bootstrap_interval(base, recipe)
+    low, high = two_way_bootstrap_interval(base.correct, recipe.correct)
     return RecipeComparison(
-        base.shape[1], base.mean(axis=1), recipe.mean(axis=1), low, high, margin
+        images, base.correct.mean(axis=1), recipe.correct.mean(axis=1), low, high, margin
     )
 
 
-def recipe_page(names: Sequence[str], comparison: RecipeComparison) -> Page:
-    """Return a comparison for people, ``names`` being those of the two recipes."""
+def recipe_page(sides: Sequence[RecipeSide], comparison: RecipeComparison) -> Page:
+    """Return a comparison for people.
+
+    Args:
+        sides: The base, then the recipe.
+        comparison: Of the two.
+    """
     return [
         Headline(comparison.sentence, MOODS.get(comparison.verdict, "neutral")),
+        *(
+            f"Out of date: {', '.join(side.outdated)} changed after the runs of {side.name} were "
+            "made. `dvc repro studies/dvc.yaml` brings them up to date."
+            for side in sides
+            if side.outdated
+        ),
         Table(
             "Test accuracy",
             ["recipe", "seeds", "mean", "standard deviation", "lowest", "highest"],
             [
                 [
-                    name,
+                    side.name,
                     str(len(accuracies)),
                     f"{accuracies.mean():.2%}",
                     f"{points(accuracies.std(ddof=1))} points",
                     f"{accuracies.min():.2%}",
                     f"{accuracies.max():.2%}",
                 ]
-                for name, accuracies in zip(
-                    names, (comparison.base, comparison.recipe), strict=True
+                for side, accuracies in zip(
+                    sides, (comparison.base, comparison.recipe), strict=True
                 )
             ],
             numeric=range(1, 6),
@@ -125,17 +152,21 @@ def recipe_page(names: Sequence[str], comparison: RecipeComparison) -> Page:
     ]
 
 
-def recipe_facts(names: Sequence[str], comparison: RecipeComparison) -> dict[str, Any]:
+def recipe_facts(sides: Sequence[RecipeSide], comparison: RecipeComparison) -> dict[str, Any]:
     """Return a comparison as JSON types, its arguments those of ``recipe_page``."""
-    sides = {"base": comparison.base, "recipe": comparison.recipe}
+    found = {"base": comparison.base, "recipe": comparison.recipe}
     return {
         "verdict": comparison.verdict,
         "no_worse_than_margin": comparison.is_no_worse,
         "sentence": comparison.sentence,
         "images": comparison.images,
         **{
-            side: {"name": name, "accuracies": accuracies.tolist()}
-            for name, (side, accuracies) in zip(names, sides.items(), strict=True)
+            key: {
+                "name": side.name,
+                "outdated": list(side.outdated),
+                "accuracies": accuracies.tolist(),
+            }
+            for side, (key, accuracies) in zip(sides, found.items(), strict=True)
         },
         "difference_points": round(100 * comparison.difference, 9),
         "interval_points": {

@@ -1,11 +1,6 @@
-"""What turns a function into a stage: typed parameters, a command line and clear errors."""
+"""What a stage is given and what it may fail with: typed parameters, and errors for people."""
 
-import argparse
-import signal
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import partial
+import re
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -76,13 +71,18 @@ def read_params(name: str, path: Path = PARAMS_FILE, **changes: Any) -> dict[str
         PipelineError: The file is no YAML mapping, or has no such section or recipe.
     """
     params = read_section(name, path) | changes
-    recipe = params.get("recipe")
-    if not isinstance(recipe, str):
+    if "recipe" not in params or isinstance(params["recipe"], dict):
         return params
-    recipes = read_section("recipes", path)
-    if recipe not in recipes:
+    recipe, recipes = params["recipe"], read_section("recipes", path)
+    if not isinstance(recipe, str) or recipe not in recipes:
         raise PipelineError(
-            f"{path}: {name}.recipe: expected one of {', '.join(recipes)}, found {recipe!r}"
+            f"{path}: {name}.recipe: expected the name of a recipe "
+            f"({', '.join(map(str, recipes))}), found {recipe!r}"
+        )
+    # It is part of what DVC calls parameters and stages, and of the studies' files.
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", recipe):
+        raise PipelineError(
+            f"{path}: recipes: expected names of letters, digits, - and _, found {recipe!r}"
         )
     return params | {"recipe": recipes[recipe]}
 
@@ -101,92 +101,3 @@ def read_section(name: str, path: Path = PARAMS_FILE) -> dict[str, Any]:
         raise PipelineError(f"{path}: expected a section {name!r} with keys and values, found none")
     found: dict[str, Any] = sections[name]
     return found
-
-
-@contextmanager
-def dependencies_unchanged(
-    stage: str,
-    load: Callable[[], Any],
-    dvc_file: Path = DVC_FILE,
-    params_file: Path = PARAMS_FILE,
-) -> Iterator[None]:
-    """Make sure that what a stage depends on does not change in the course of it.
-
-    DVC hashes it when the stage has ended. A file edited before that would go into ``dvc.lock``
-    with results that another version of it has made (treeverse/dvc#11058). Not seen are a change
-    before this begins, while modules are imported, one inside a folder, and one that is undone.
-
-    Args:
-        stage: Its name.
-        load: Returns the stage's parameters as they stand in their file.
-        dvc_file: The pipeline that lists what the stage depends on.
-        params_file: The file of the parameters.
-
-    Raises:
-        PipelineError: A file that the pipeline lists, or a parameter, changed.
-    """
-    stages = read_section("stages", dvc_file) if dvc_file.exists() else {}
-    paths = [Path(dependency) for dependency in stages.get(stage, {}).get("deps") or []]
-
-    def fingerprints() -> dict[Path, Any]:
-        return {params_file: load()} | {path: _fingerprint(path) for path in paths}
-
-    before = fingerprints()
-    yield
-    after = fingerprints()
-    changed = [str(path) for path in before if before[path] != after[path]]
-    if changed:
-        target = stage if dvc_file == DVC_FILE else f"{dvc_file}:{stage}"
-        raise PipelineError(
-            f"{', '.join(changed)} changed while the stage ran, so nobody knows what made its "
-            "results. Run `dvc repro` again; or if the change does not matter, "
-            f"`dvc commit {target}` takes the results as they are."
-        )
-
-
-def _fingerprint(path: Path) -> Any:
-    """Return what tells of a change: of code its bytes, of data, which are large, their time."""
-    if not path.exists():
-        return None
-    return path.read_bytes() if path.suffix == ".py" else path.stat().st_mtime_ns
-
-
-def run_stage(stage: Callable[[S], None], section: type[S], folder: Path = Path()) -> None:
-    """Run a stage as a command, with the parameters of the section that bears its name.
-
-    Whatever the user can mend ends the process with a message and exit status 1; an
-    interruption ends it with the shell's usual 128 + signal, after the clean-up of what
-    was open.
-
-    Args:
-        stage: The function.
-        section: What its section is checked by.
-        folder: Where the ``params.yaml`` and the ``dvc.yaml`` are that know it.
-    """
-    name = stage.__name__
-    params_file, dvc_file = folder / PARAMS_FILE, folder / DVC_FILE
-    main = sys.modules["__main__"]
-    target = name if dvc_file == DVC_FILE else f"{dvc_file}:{name}"
-    argparse.ArgumentParser(
-        prog=f"python -m {main.__spec__.name if main.__spec__ else name}",
-        description=main.__doc__,
-        epilog=f"Parameters: section {name!r} of {params_file}. Run it in the project's "
-        f"root folder, or let `dvc repro {target}` decide whether it has to run.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    ).parse_args()
-    load = partial(load_section, name, section, params_file)
-    with clear_ending(name), dependencies_unchanged(name, load, dvc_file, params_file):
-        stage(load())
-
-
-@contextmanager
-def clear_ending(name: str) -> Iterator[None]:
-    """End the process of a stage of that name as ``run_stage`` says."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    try:
-        yield
-    except (PipelineError, OSError) as error:
-        sys.exit(f"{name}: {error}")
-    except KeyboardInterrupt:
-        print(f"{name}: interrupted", file=sys.stderr)
-        sys.exit(128 + signal.SIGINT)

@@ -2,17 +2,30 @@
 
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pydantic import AfterValidator, Field
 
 from pipeline.stage import PipelineError
 from pipeline.statistics import mean_interval
 
+
+def _unique(values: list[Any]) -> list[Any]:
+    if len(set(values)) < len(values):
+        raise ValueError("a value is listed twice")
+    return values
+
+
+Seeds = Annotated[
+    list[Annotated[int, Field(ge=0, lt=2**32)]], Field(min_length=1), AfterValidator(_unique)
+]
+RecipeNames = Annotated[list[str], Field(min_length=1), AfterValidator(_unique)]
 RUNS_FILE = "studies/runs.csv"
 ERRORS_FILE = "studies/errors.csv"
+STUDY_LOCK_FILE = "studies/dvc.lock"
 RUN_COLUMNS = ["recipe", "seed", "validation_accuracy", "test_accuracy", "test_images"]
 ERROR_COLUMNS = ["recipe", "seed", "image", "actual", "predicted"]
 
@@ -29,6 +42,11 @@ class Study:
 
     runs: pd.DataFrame
     errors: pd.DataFrame
+
+    @property
+    def known_labels(self) -> "pd.Series[int]":
+        """The actual class by image, of the images that some run gets wrong."""
+        return self.errors.drop_duplicates("image").set_index("image")["actual"]
 
     def correct(self, recipe: str) -> NDArray[np.bool_]:
         """Return which test images each run of a recipe gets right, shape (seeds, images).
@@ -69,6 +87,7 @@ def parse_study(runs_file: bytes, errors_file: bytes, name: str) -> Study:
         .reindex(runs.index, fill_value=0)
         .equals(expected)
         or len(study.errors) != expected.sum()
+        or len(study.errors[["image", "actual"]].drop_duplicates()) != len(study.known_labels)
     ):
         raise PipelineError(f"{name}: {ERRORS_FILE} is not of the runs in {RUNS_FILE}")
     return study

@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from pipeline.backend import keras
-from pipeline.batches import Logs, RunEpoch, averages_of, cut_batch, tensors_of
+from pipeline.batches import Logs, RunEpoch, cut_batch, tensors_of
 from pipeline.distortion import Strength, distort
 from pipeline.examples import Examples
+from pipeline.recipe import moving_averages
 
 
 def compile_epoch(
@@ -25,7 +26,8 @@ def compile_epoch(
     training_tensors = [tf.constant(one) for one in tensors_of(training, distortion)]
     validation_tensors = [tf.constant(one) for one in tensors_of(validation, None)]
     in_order = tf.range(len(validation.labels), dtype=tf.int32)
-    averages = averages_of(model)
+    averages = moving_averages(model.optimizer)
+    averaged = model.trainable_variables if averages else []
 
     # As one loop over the pixels it takes half the time of TensorFlow's operations, one by one.
     compiled_distort = tf.function(distort, jit_compile=True, autograph=False)
@@ -55,11 +57,11 @@ def compile_epoch(
     @tf.function(jit_compile=bool(tf.config.list_physical_devices("GPU")), autograph=False)
     def run_epoch(*shown: Any) -> tuple[Logs, Logs]:
         logs = run_batches(model.train_step, training_tensors, shown)
-        weights = [tf.identity(one.value) for one in model.trainable_variables] if averages else []
-        for variable, average in zip(model.trainable_variables, averages, strict=False):
+        weights = [tf.identity(variable.value) for variable in averaged]
+        for variable, average in zip(averaged, averages, strict=True):
             variable.assign(average)
         validation_logs = run_batches(model.test_step, validation_tensors, [in_order])
-        for variable, weight in zip(model.trainable_variables, weights, strict=False):
+        for variable, weight in zip(averaged, weights, strict=True):
             variable.assign(weight)
         return logs, validation_logs
 

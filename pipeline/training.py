@@ -18,7 +18,7 @@ from pipeline.stage import PipelineError, Section
 
 
 class TrainParams(Section):
-    """Section ``train`` of ``params.yaml``, with the recipe that it names."""
+    """Section ``train`` of ``params.yaml``, with the recipe itself in place of its name."""
 
     hidden_units: list[Annotated[int, Field(gt=0, le=65536)]]
     recipe: Recipe
@@ -42,7 +42,7 @@ def train_network(
     recipe = params.recipe
     if recipe.batch_size > len(training.labels):
         raise PipelineError(
-            f"batch_size: {recipe.batch_size} is larger than "
+            f"the recipe's batch_size: {recipe.batch_size} is larger than "
             f"the {len(training.labels)} training images"
         )
     model = build_network(

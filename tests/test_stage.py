@@ -8,13 +8,8 @@ import pytest
 from conftest import ROOT, Project
 from ruamel.yaml import YAML
 
-from pipeline.stage import (
-    PipelineError,
-    Section,
-    dependencies_unchanged,
-    load_section,
-    read_params,
-)
+from pipeline.command import dependencies_unchanged
+from pipeline.stage import PipelineError, Section, load_section, read_params
 
 
 class Example(Section):
@@ -78,6 +73,7 @@ def test_bad_parameters_name_section_and_key_in_one_line(
         ("recipes.champion.distortion.shift", -0.1, "greater than or equal to 0, found -0.1"),
         ("recipes.champion.distortion.smoothness", 0, "greater than 0, found 0"),
         ("recipes.champion.distortion", "strong", "valid dictionary .*, found 'strong'"),
+        ("recipes.champion", None, "valid dictionary .*, found None"),
         ("train.hidden_units", 128, "valid list, found 128"),
         ("train.hidden_units.1", 0, "greater than 0, found 0"),
         ("train.seed", 2**32, "less than 4294967296"),
@@ -100,7 +96,7 @@ def test_value_out_of_range_names_section_and_key(
         place = place[part]
     place[last] = value
     stage = "train" if path[0] == "recipes" else str(path[0])
-    params["train"]["recipe"] = path[1] if path[0] == "recipes" else "original"
+    params["train"]["recipe"] = key.split(".")[1] if path[0] == "recipes" else "original"
     YAML(typ="safe").dump(params, tmp_path / "params.yaml")
     section = getattr(
         importlib.import_module(f"pipeline.stages.{stage}"), f"{stage}".capitalize() + "Params"
@@ -140,6 +136,32 @@ def test_command_refuses_bad_parameters_without_traceback(
     output = prepared.stage(stage, status=1)
     assert re.search(f"^{stage}: .*{message}", output.splitlines()[-1])
     assert "Traceback" not in output
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("amateur", r"train\.recipe: expected the name of a recipe \(2024, a/b, null, plain\)"),
+        (None, r"train\.recipe: expected the name of a recipe .*, found None"),
+        (2024, r"train\.recipe: expected the name of a recipe .*, found 2024"),
+        (["plain"], r"train\.recipe: expected the name of a recipe .*, found \['plain'\]"),
+        ("a/b", r"recipes: expected names of letters, digits, - and _, found 'a/b'"),
+    ],
+)
+def test_recipe_that_cannot_be_had_is_named(tmp_path: Path, name: object, message: str) -> None:
+    path = tmp_path / "params.yaml"
+    recipes: dict[object, object] = {2024: {}, "a/b": {}, "null": {}, "plain": {"epochs": 3}}
+    YAML(typ="safe").dump({"train": {"recipe": name}, "recipes": recipes}, path)
+    with pytest.raises(PipelineError, match=f"params.yaml: {message}"):
+        read_params("train", path)
+
+
+def test_recipe_stands_in_place_of_its_name_and_changes_come_first(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text("train: {recipe: a, seed: 1}\nrecipes: {a: {epochs: 3}, b: {epochs: 4}}")
+    assert read_params("train", path) == {"recipe": {"epochs": 3}, "seed": 1}
+    assert read_params("train", path, recipe="b", seed=2) == {"recipe": {"epochs": 4}, "seed": 2}
+    assert read_params("train", path, recipe={"epochs": 5})["recipe"] == {"epochs": 5}
 
 
 def load_train() -> object:

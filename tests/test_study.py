@@ -81,6 +81,7 @@ def test_summary_has_mean_deviation_and_range_of_both_parts() -> None:
         (RUNS, ERRORS.replace("null,0,3", "null,0,0"), "errors.csv is not of the runs"),
         (RUNS, ERRORS + "plain,0,2,7,1\n", "errors.csv is not of the runs"),
         (RUNS.replace("plain,1", "plain,0"), ERRORS, "errors.csv is not of the runs"),
+        (RUNS, ERRORS.replace("null,0,0,3", "null,0,2,3"), "errors.csv is not of the runs"),
         (RUNS.replace("1.0,4", "1.0,5"), ERRORS, "errors.csv is not of the runs"),
     ],
 )

@@ -13,8 +13,9 @@ from typing import Annotated
 
 from pydantic import Field
 
+from pipeline.command import run_stage
 from pipeline.mirrors import fetch
-from pipeline.stage import Section, run_stage
+from pipeline.stage import Section
 
 
 class RemoteFile(Section):

@@ -11,10 +11,11 @@ from pydantic import Field, PositiveInt
 from sklearn.metrics import precision_recall_fscore_support
 
 from pipeline.backend import pin
+from pipeline.command import run_stage
 from pipeline.examples import load_examples
 from pipeline.model_file import load_model
 from pipeline.predictions import predictions_table, write_predictions
-from pipeline.stage import PipelineError, Section, run_stage
+from pipeline.stage import PipelineError, Section
 from pipeline.statistics import wilson_interval
 
 LARGEST_DISAGREEMENT = 0.001

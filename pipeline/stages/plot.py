@@ -7,11 +7,12 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field, PositiveInt
 
+from pipeline.command import run_stage
 from pipeline.curves import read_curves
 from pipeline.examples import load_array
 from pipeline.figures import confusion_figure, gallery_figure, learning_curves_figure, save_figure
 from pipeline.predictions import read_predictions
-from pipeline.stage import PipelineError, Section, run_stage
+from pipeline.stage import PipelineError, Section
 
 
 class PlotParams(Section):

@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, NonNegativeInt, PositiveInt
 
+from pipeline.command import run_stage
 from pipeline.idx import IdxFile, open_idx
 from pipeline.split import stratified_choice
-from pipeline.stage import PipelineError, Section, run_stage
+from pipeline.stage import PipelineError, Section
 
 CHUNK = 1000  # images in memory at a time
 

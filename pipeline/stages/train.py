@@ -8,10 +8,10 @@ import json
 from pathlib import Path
 
 from pipeline.backend import keras, pin
+from pipeline.command import run_stage
 from pipeline.environment import environment
 from pipeline.examples import load_examples
 from pipeline.model_file import save_model
-from pipeline.stage import run_stage
 from pipeline.training import TrainParams, train_network
 
 

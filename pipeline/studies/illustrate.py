@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.backend import keras, pin
+from pipeline.command import clear_ending, dependencies_unchanged
 from pipeline.distortion import Coefficients, Source, distort, draw_coefficients, prepare
 from pipeline.examples import load_examples
 from pipeline.figures import save_figure
-from pipeline.stage import PipelineError, clear_ending, dependencies_unchanged, load_section
+from pipeline.stage import PipelineError, load_section
 from pipeline.study_figures import distortions_figure
 from pipeline.training import TrainParams
 
@@ -57,6 +58,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m pipeline.studies.illustrate",
         description=__doc__,
+        epilog="Run it in the project's root folder, or let "
+        "`dvc repro studies/dvc.yaml:illustrate` decide whether it has to run.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("recipe", metavar="RECIPE", help="one of params.yaml")

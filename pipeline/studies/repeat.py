@@ -13,9 +13,10 @@ import numpy as np
 import pandas as pd
 
 from pipeline.backend import keras, pin
+from pipeline.command import clear_ending, dependencies_unchanged
 from pipeline.environment import environment
 from pipeline.examples import load_examples
-from pipeline.stage import clear_ending, dependencies_unchanged, load_section
+from pipeline.stage import load_section
 from pipeline.training import TrainParams, train_network
 
 STUDIES_FILE = Path("studies/dvc.yaml")
@@ -45,13 +46,15 @@ def repeat(
     test = load_examples(test_images, test_labels)
     model, curves = train_network(training, validation, params)
     predicted = model.predict(test.images, batch_size=BATCH, verbose=0).argmax(axis=1)
+    held_out = len(validation.labels)
     (wrong,) = np.nonzero(predicted != test.labels)
     columns = {"image": wrong, "actual": test.labels[wrong], "predicted": predicted[wrong]}
     facts = {
         "recipe": recipe,
         "seed": params.seed,
         "parameters": model.count_params(),
-        "validation_accuracy": float(curves["val_accuracy"].iloc[-1]),
+        # Keras's own is rounded to 32 bits.
+        "validation_accuracy": round(curves["val_accuracy"].iloc[-1] * held_out) / held_out,
         "test_accuracy": (len(predicted) - len(wrong)) / len(predicted),
         "test_images": len(predicted),
         "environment": environment(keras.config.backend(), device.name, device.settings),
@@ -69,6 +72,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m pipeline.studies.repeat",
         description=__doc__,
+        epilog="Run it in the project's root folder, or let `dvc repro studies/dvc.yaml:repeat` "
+        "decide which runs are out of date.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("recipe", metavar="RECIPE", help="one of params.yaml")

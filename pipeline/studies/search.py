@@ -1,24 +1,31 @@
 """Try settings of a recipe on the validation images; the test images are not looked at.
 
-The settings, and the recipe that they differ from, stand in studies/params.yaml. Each is trained
-with each seed and adds a row to studies/search.csv: the recipe in full, then loss and accuracy on
-the validation images at the end. Rows that are there are not run again, so an interrupted search
-goes on where it was; delete the file to run it anew.
+The settings, and the recipe that they differ from, stand in studies/params.yaml, section search.
+Each is trained with each seed and adds a row to studies/search.csv: network and recipe in full,
+then loss and accuracy on the validation images at the end. What has a row is not run again, so an
+interrupted search goes on where it was. A row knows nothing of the code and the data that it was
+made with: after a change of those, delete the file.
 """
 
+import argparse
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from pydantic import Field, NonNegativeInt
+from pydantic import Field, ValidationError
 
 from pipeline.backend import keras, pin
+from pipeline.command import clear_ending
 from pipeline.distortion import Strength
 from pipeline.examples import load_examples
-from pipeline.stage import PipelineError, Section, load_section, read_params, run_stage
+from pipeline.recipe import Recipe
+from pipeline.stage import PipelineError, Section, load_section
+from pipeline.study import Seeds
 from pipeline.training import TrainParams, train_network
 
+STUDIES_PARAMS = Path("studies/params.yaml")
 SCORES = ["val_loss", "val_accuracy"]
 
 
@@ -32,7 +39,7 @@ class SearchParams(Section):
     """
 
     base: str
-    seeds: list[NonNegativeInt] = Field(min_length=1)
+    seeds: Seeds
     settings: list[dict[str, Any]] = Field(min_length=1)
 
 
@@ -43,74 +50,131 @@ def search(
     train_labels: Path = Path("data/processed/train_labels.npy"),
     validation_images: Path = Path("data/processed/validation_images.npy"),
     validation_labels: Path = Path("data/processed/validation_labels.npy"),
-    table_file: Path = Path("studies/search.csv"),
+    table: Path = Path("studies/search.csv"),
 ) -> None:
     """Add the missing rows to the table, and print the mean scores of every setting in it.
 
     Raises:
-        PipelineError: A setting is no recipe, or cannot be trained.
+        PipelineError: A setting is no recipe, or cannot be trained, or the table is damaged.
     """
-    base = read_params("train", recipe=params.base)["recipe"]
-    tried = [
-        load_section("train", TrainParams, recipe=combined(base, setting), seed=seed)
-        for setting in params.settings
+    base = load_section("train", TrainParams, recipe=params.base)
+    tries = [
+        base.model_copy(update={"recipe": varied(base.recipe, setting, number), "seed": seed})
+        for number, setting in enumerate(params.settings)
         for seed in params.seeds
     ]
-    pin(tried[0].threads)
+    columns = [*as_row(base), *SCORES]
+    rows = read_rows(table, columns)
+    pin(base.threads)
     training = load_examples(train_images, train_labels)
     validation = load_examples(validation_images, validation_labels)
-    columns, *rows = read_rows(table_file) or [[*as_row(tried[0]), *SCORES]]
-    if columns != [*as_row(tried[0]), *SCORES]:
-        raise PipelineError(f"{table_file} has other columns than a recipe: move it out of the way")
-    done = [row[: -len(SCORES)] for row in rows]
-    for number, one in enumerate(tried, 1):
+    for number, one in enumerate(tries, 1):
         row = as_row(one)
-        if list(row.values()) in done:
+        if any(row.items() <= done.items() for done in rows):
             continue
-        print(f"{number} of {len(tried)}: {', '.join(f'{k} {v}' for k, v in row.items() if v)}")
+        print(f"{number} of {len(tries)}: {', '.join(f'{k} {v}' for k, v in row.items() if v)}")
         _, curves = train_network(training, validation, one)
         keras.utils.clear_session()  # else the networks tried before would stay in memory
-        row |= {score: f"{curves[score].iloc[-1]:.6g}" for score in SCORES}
-        add_row(table_file, row)
-    table = pd.read_csv(table_file)
-    settings = [column for column in table if column not in {"seed", *SCORES}]
-    means = table.groupby(settings, dropna=False, sort=False)[SCORES].mean()
-    print(means.sort_values("val_loss").to_string())
+        rows.append(row | {score: f"{curves[score].iloc[-1]:.6g}" for score in SCORES})
+        write_rows(table, columns, rows)
+    print(mean_scores(rows).to_string())
 
 
-def combined(base: dict[str, Any], setting: dict[str, Any]) -> dict[str, Any]:
-    """Return a recipe's values with those of a setting in place, down into the distortion."""
-    both = base | setting
-    if base["distortion"] and setting.get("distortion"):
-        both["distortion"] = base["distortion"] | setting["distortion"]
-    return both
+def varied(base: Recipe, setting: dict[str, Any], number: int) -> Recipe:
+    """Return a recipe that differs from the base as the setting of that number says.
+
+    Raises:
+        PipelineError: What comes out is no recipe.
+    """
+    values = base.model_dump()
+    both = values | setting
+    if isinstance(values["distortion"], dict) and isinstance(both["distortion"], dict):
+        both["distortion"] = values["distortion"] | both["distortion"]
+    try:
+        return Recipe.model_validate(both)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        place = ".".join(map(str, ("search.settings", number, *problem["loc"])))
+        raise PipelineError(f"{STUDIES_PARAMS}: {place}: {problem['msg']}") from error
 
 
 def as_row(params: TrainParams) -> dict[str, str]:
-    """Return a recipe and its seed, flat and as text; what is off is empty."""
-    values = params.recipe.model_dump()
-    values |= values.pop("distortion") or dict.fromkeys(Strength.model_fields)
-    values |= {"seed": params.seed}
+    """Return what is trained, and how, flat and as text; what is off is empty."""
+    recipe = params.recipe.model_dump()
+    distortion = recipe.pop("distortion") or dict.fromkeys(Strength.model_fields)
+    values = {
+        "backend": keras.config.backend(),
+        "threads": params.threads,
+        "hidden_units": "-".join(map(str, params.hidden_units)),
+        **recipe,
+        **distortion,
+        "seed": params.seed,
+    }
     return {name: "" if value is None else str(value) for name, value in values.items()}
 
 
-def read_rows(path: Path) -> list[list[str]]:
-    """Return the rows of a CSV file, its header first; none where there is no file."""
+def read_rows(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
+    """Return the rows of the table; none where there is no file yet.
+
+    Raises:
+        PipelineError: It is no such table.
+    """
     if not path.exists():
         return []
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.reader(file))
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            reader = csv.DictReader(file, strict=True)
+            rows = list(reader)
+        is_whole = reader.fieldnames == columns and all(
+            set(row) == set(columns) and all(float(row[score]) >= 0 for score in SCORES)
+            for row in rows
+        )
+    except (ValueError, TypeError, csv.Error):
+        is_whole = False
+    if not is_whole:
+        raise PipelineError(
+            f"{path}: expected the columns {', '.join(columns)}, and numbers in the last two: "
+            "move it out of the way to begin anew"
+        )
+    return rows
 
 
-def add_row(path: Path, row: dict[str, str]) -> None:
-    """Add a row to a CSV file, with a header if it is the first."""
-    is_new = not path.exists()
-    with path.open("a", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, list(row), lineterminator="\n")
-        if is_new:
-            writer.writeheader()
-        writer.writerow(row)
+def write_rows(path: Path, columns: Sequence[str], rows: Sequence[dict[str, str]]) -> None:
+    """Write the table, such that at any moment the old one is there or the new one."""
+    part = path.with_name(f"{path.name}.part")
+    with part.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    part.replace(path)
+
+
+def mean_scores(rows: Sequence[dict[str, str]]) -> pd.DataFrame:
+    """Return the mean scores over the seeds, by setting, best loss first."""
+    table = pd.DataFrame(rows).astype(dict.fromkeys(SCORES, float))
+    # What all have in common would only fill the screen.
+    settings = [
+        name for name in table if name not in {"seed", *SCORES} and len(set(table[name])) > 1
+    ]
+    groups = table.groupby(settings, sort=False) if settings else table.groupby(lambda _: "all")
+    return groups.agg(
+        seeds=("seed", "count"),
+        val_loss=("val_loss", "mean"),
+        val_accuracy=("val_accuracy", "mean"),
+    ).sort_values("val_loss")
+
+
+def main() -> None:
+    """Parse the command line, which knows only ``--help``, and search."""
+    argparse.ArgumentParser(
+        prog="python -m pipeline.studies.search",
+        description=__doc__,
+        epilog="Run it in the project's root folder.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    ).parse_args()
+    with clear_ending("search"):
+        search(load_section("search", SearchParams, STUDIES_PARAMS))
 
 
 if __name__ == "__main__":
-    run_stage(search, SearchParams, Path("studies"))
+    main()

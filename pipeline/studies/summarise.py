@@ -2,14 +2,24 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pandas as pd
-from pydantic import Field, NonNegativeInt
+from pydantic import Field
 
+from pipeline.command import run_stage
 from pipeline.figures import save_figure
-from pipeline.stage import PipelineError, Section, run_stage
-from pipeline.study import ERROR_COLUMNS, ERRORS_FILE, RUN_COLUMNS, RUNS_FILE, parse_study, summary
+from pipeline.stage import PipelineError, Section
+from pipeline.study import (
+    ERROR_COLUMNS,
+    ERRORS_FILE,
+    RUN_COLUMNS,
+    RUNS_FILE,
+    RecipeNames,
+    Seeds,
+    parse_study,
+    summary,
+)
 from pipeline.study_figures import runs_figure
 
 DPI = 150
@@ -18,8 +28,8 @@ DPI = 150
 class SummariseParams(Section):
     """Section ``summarise`` of ``studies/params.yaml``."""
 
-    recipes: list[str] = Field(min_length=1)
-    seeds: list[NonNegativeInt] = Field(min_length=2)
+    recipes: RecipeNames
+    seeds: Annotated[Seeds, Field(min_length=2)]
 
 
 def summarise(
@@ -34,12 +44,24 @@ def summarise(
     """Write what the runs of every recipe with every seed come to.
 
     Raises:
-        PipelineError: Runs are damaged, or not of the same test images.
+        PipelineError: Runs are damaged, or not all of one network, environment and test set.
         OSError: A run is missing.
     """
     pairs = [(recipe, seed) for recipe in params.recipes for seed in params.seeds]
     facts, errors = zip(*(read_run(runs, *pair) for pair in pairs), strict=True)
-    pd.DataFrame(facts).to_csv(runs_table, index=False, lineterminator="\n")
+    for key in ("parameters", "environment"):
+        odd = [run for run in facts if run[key] != facts[0][key]]
+        if odd:
+            raise PipelineError(
+                f"{runs}: {odd[0]['recipe']}-{odd[0]['seed']} has other {key} than "
+                f"{facts[0]['recipe']}-{facts[0]['seed']}, as {len(odd)} runs have: run all of one "
+                "network in one environment, with `dvc repro --force studies/dvc.yaml`"
+            )
+    used = {f"{recipe}-{seed}" for recipe, seed in pairs}
+    others = sorted(file.name for file in runs.iterdir() if file.stem not in used)
+    if others:
+        print(f"Not of the study, and to be deleted in {runs}: {', '.join(others)}")
+    pd.DataFrame(facts)[RUN_COLUMNS].to_csv(runs_table, index=False, lineterminator="\n")
     pd.concat(errors).to_csv(errors_table, index=False, lineterminator="\n")
     study = parse_study(runs_table.read_bytes(), errors_table.read_bytes(), "the study")
     text = json.dumps(summary(study), indent=2) + "\n"
@@ -48,7 +70,7 @@ def summarise(
 
 
 def read_run(runs: Path, recipe: str, seed: int) -> tuple[dict[str, Any], pd.DataFrame]:
-    """Return what a run came to, as a row of the one table, and its errors, as rows of the other.
+    """Return what a run came to, and its errors as rows of their table.
 
     Raises:
         PipelineError: Its files are damaged.
@@ -58,7 +80,8 @@ def read_run(runs: Path, recipe: str, seed: int) -> tuple[dict[str, Any], pd.Dat
     try:
         facts = json.loads(file.read_text(encoding="utf-8"))
         errors = pd.read_csv(file.with_suffix(".csv")).assign(recipe=recipe, seed=seed)
-        return {column: facts[column] for column in RUN_COLUMNS}, errors[ERROR_COLUMNS]
+        wanted = [*RUN_COLUMNS, "parameters", "environment"]
+        return {key: facts[key] for key in wanted}, errors[ERROR_COLUMNS]
     except (ValueError, KeyError, TypeError) as error:
         raise PipelineError(f"{file} and .csv: not the files of a run: {error}") from error
 

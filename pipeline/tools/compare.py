@@ -9,19 +9,24 @@ verdict is to hold for other seeds too. `champion` is the one of the workspace's
 """
 
 import argparse
+import re
+from dataclasses import replace
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from pipeline.comparison import Comparison, compare_predictions
 from pipeline.comparison_page import Side, comparison_facts, comparison_page
 from pipeline.predictions import PREDICTIONS_FILE, parse_predictions
 from pipeline.provenance import differences, outdated, provenance
-from pipeline.recipe_comparison import compare_recipes, recipe_facts, recipe_page
+from pipeline.recipe_comparison import (
+    RecipeSide,
+    compare_recipes,
+    recipe_facts,
+    recipe_page,
+)
 from pipeline.revisions import Revision, default_base, resolve, workspace
 from pipeline.stage import PipelineError
-from pipeline.study import ERRORS_FILE, RUNS_FILE, parse_study
+from pipeline.study import ERRORS_FILE, RUNS_FILE, STUDY_LOCK_FILE, parse_study
 from pipeline.tool import add_margin, run_tool, show, tool_parser
 
 
@@ -47,7 +52,7 @@ def main() -> int:
     parser.epilog = (
         "Exit status: 0; with --fail-if-worse, 1 unless the revision is shown to be no worse than\n"
         "the margin; 2 for errors. Results are judged as they are: that they are out of date is\n"
-        "told, but the gate for that is `dvc status --quiet`."
+        "told, but the gate for that is `python -m pipeline.tools.stale`."
     )
     parser.add_argument("base", nargs="?", metavar="BASE", help="default: main, on main HEAD~1")
     parser.add_argument(
@@ -90,21 +95,29 @@ def _compare_revisions(arguments: argparse.Namespace) -> bool:
 
 def _compare_recipes(arguments: argparse.Namespace) -> bool:
     """Show the comparison of two recipes; return whether the second is no worse."""
-    base, recipe = map(_correct, arguments.recipes)
+    base, recipe = sides = [_recipe_side(name) for name in arguments.recipes]
     comparison = compare_recipes(base, recipe, arguments.margin)
-    result = arguments.recipes, comparison
-    show(recipe_page(*result), recipe_facts(*result), arguments.format)
+    show(recipe_page(sides, comparison), recipe_facts(sides, comparison), arguments.format)
     return comparison.is_no_worse
 
 
-def _correct(name: str) -> NDArray[np.bool_]:
-    """Return which images the runs of a recipe get right, (seeds, images), in its study."""
+def _recipe_side(name: str) -> RecipeSide:
+    """Return a recipe with its runs, ``name`` being as the user gave it."""
     where, _, recipe = name.rpartition(":")
     revision = resolve(where) if where else workspace()
     runs, errors = revision.read(RUNS_FILE), revision.read(ERRORS_FILE)
     if runs is None or errors is None:
         raise PipelineError(f"{revision}: no study there: {RUNS_FILE} and {ERRORS_FILE}")
-    return parse_study(runs, errors, str(revision)).correct(recipe)
+    study = parse_study(runs, errors, str(revision))
+    made = provenance(revision, STUDY_LOCK_FILE)
+    others = re.compile(rf"repeat@(?!{re.escape(recipe)}-\d+$)")
+    lock = {stage: made.lock[stage] for stage in made.lock if not others.match(stage)}
+    return RecipeSide(
+        name,
+        study.correct(recipe),
+        study.known_labels,
+        outdated(revision, replace(made, lock=lock), RUNS_FILE),
+    )
 
 
 if __name__ == "__main__":

@@ -13,6 +13,10 @@ import pandas as pd
 import pytest
 from conftest import ROOT, Project, finish
 
+from pipeline.stage import load_section
+from pipeline.studies.search import as_row
+from pipeline.training import TrainParams
+
 JAX = "jax"
 SEEDS = [0, 1, 2]
 RUNS = [f"repeat@{recipe}-{seed}" for recipe in ("original", "champion") for seed in SEEDS]
@@ -128,7 +132,6 @@ def test_killed_study_goes_on_with_the_run_that_it_was_at(studied: Project) -> N
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     assert set(started) < set(RUNS)
-    (studied.folder / ".dvc/tmp/rwlock").unlink(missing_ok=True)
     rest = study(studied)
     assert [run for run in rest if run.startswith("repeat")] == [
         run for run in RUNS if "champion" in run and run != started[0]
@@ -183,8 +186,13 @@ def test_what_cannot_be_run_is_a_message(
 
 def test_plots_of_the_studies_are_dvcs_too(studied: Project) -> None:
     plots = json.loads(studied.run("dvc", "plots", "show", "--json"))["data"]
-    (runs,) = (plots[name] for name in plots if name.endswith("runs"))
-    assert len(runs[0]["content"]["data"]["values"]) == 2 * len(RUNS)
+    (runs,) = (plots[name] for name in plots if name.endswith("test_accuracy_of_runs"))
+    content = runs[0]["content"]
+    shown = [(row["recipe"], int(row["seed"])) for row in content["data"]["values"]]
+    assert shown == [(recipe, seed) for recipe in ("original", "champion") for seed in SEEDS]
+    assert all(0 < float(row["test_accuracy"]) < 1 for row in content["data"]["values"])
+    assert content["facet"]["column"]["field"] == "recipe"
+    assert "<DVC" not in json.dumps(content)
 
 
 def test_search_adds_a_row_a_run_and_goes_on_where_it_was(studied: Project) -> None:
@@ -205,3 +213,81 @@ def test_search_adds_a_row_a_run_and_goes_on_where_it_was(studied: Project) -> N
         "4 of 4",
     ]
     assert table.read_text() == whole
+
+
+def test_search_tries_anew_what_was_tried_of_another_network(studied: Project) -> None:
+    search = ["python", "-m", "pipeline.studies.search"]
+    settings = {"base": "original", "seeds": [0], "settings": [{}, {}]}
+    studied.edit_params(lambda params: params["search"].update(settings), "studies/params.yaml")
+    studied.run(*search, KERAS_BACKEND=JAX)
+    studied.edit_params(lambda params: params["train"].update(hidden_units=[8]))
+    output = studied.run(*search, KERAS_BACKEND=JAX)
+    rows = pd.read_csv(studied.folder / "studies/search.csv", dtype=str)
+    assert rows["hidden_units"].tolist() == ["128-64-16", "8"]
+    assert output.count("seeds") == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ([{"epoch": 3}], "search.settings.0.epoch: Extra inputs are not permitted"),
+        ([{}, {"distortion": 5}], "search.settings.1.distortion: Input should be a valid dict"),
+        ([{"distortion": {"elastic": -1.0}}], "search.settings.0.distortion.elastic: "),
+        ([], "search.settings: List should have at least 1 item"),
+    ],
+)
+def test_setting_that_is_no_recipe_is_named(
+    studied: Project, settings: list[dict[str, Any]], message: str
+) -> None:
+    def change(params: Any) -> None:
+        params["search"]["settings"] = settings
+
+    studied.edit_params(change, "studies/params.yaml")
+    output = studied.run("python", "-m", "pipeline.studies.search", status=1, KERAS_BACKEND=JAX)
+    assert output.startswith(f"search: studies/params.yaml: {message}")
+
+
+@pytest.mark.parametrize("damage", ["", "a,b\n1,2\n", "{header}1,2\n", "{header}{row}{row}oops"])
+def test_damaged_table_of_the_search_is_left_alone(studied: Project, damage: str) -> None:
+    table = studied.folder / "studies/search.csv"
+    columns = as_row(load_section("train", TrainParams, ROOT / "params.yaml"))
+    header = ",".join([*columns, "val_loss", "val_accuracy"]) + "\n"
+    table.write_text(damage.format(header=header, row="1," * len(columns) + "0.5,0.5\n"))
+    before = table.read_bytes()
+    output = studied.run("python", "-m", "pipeline.studies.search", status=1, KERAS_BACKEND=JAX)
+    assert output.startswith("search: studies/search.csv: expected the columns backend, threads,")
+    assert table.read_bytes() == before
+
+
+def test_list_with_a_value_twice_is_refused(studied: Project) -> None:
+    studied.edit_params(
+        lambda params: params["summarise"].update(seeds=[0, 1, 1]), "studies/params.yaml"
+    )
+    output = studied.run("python", "-m", "pipeline.studies.summarise", status=1)
+    assert "studies/params.yaml: summarise.seeds: Value error, a value is listed twice" in output
+
+
+def test_runs_of_two_environments_are_not_put_together(studied: Project) -> None:
+    file = studied.folder / "studies/runs/champion-2.json"
+    run = json.loads(file.read_text())
+    run["environment"]["backend"] = "tensorflow"
+    file.write_text(json.dumps(run))
+    output = studied.run("python", "-m", "pipeline.studies.summarise", status=1)
+    assert "champion-2 has other environment than original-0, as 1 runs have" in output
+
+
+def test_runs_that_belong_to_no_recipe_are_named(studied: Project) -> None:
+    studied.edit_params(
+        lambda params: params["summarise"].update(recipes=["original"]), "studies/params.yaml"
+    )
+    output = studied.run("python", "-m", "pipeline.studies.summarise")
+    assert "to be deleted in studies/runs: champion-0.csv, champion-0.json, champion-1" in output
+
+
+def test_comparison_tells_what_changed_after_the_runs_of_a_recipe(studied: Project) -> None:
+    command = ["python", "-m", "pipeline.tools.compare", "--recipes", "original", "champion"]
+    assert "Out of date" not in studied.run(*command)
+    studied.edit_params(lambda params: params["recipes"]["champion"].update(epochs=2))
+    output = studied.run(*command)
+    assert "Out of date: params.yaml changed after the runs of champion were made." in output
+    assert output.count("Out of date") == 1

@@ -15,13 +15,15 @@ IMAGES = 1000
 COMMAND = ("python", "-m", "pipeline.tools.compare", "--recipes")
 
 
-def write_study(project: Project, errors: dict[str, int], images: int = IMAGES) -> None:
+def write_study(
+    project: Project, errors: dict[str, int], images: int = IMAGES, label: int = 1
+) -> None:
     """Write a study of three seeds; each makes so many errors, each seed on other images."""
     runs, wrong = [], []
     for recipe, count in errors.items():
         for seed in range(3):
             runs.append([recipe, seed, 0.9, (images - count) / images, images])
-            wrong += [[recipe, seed, seed + 3 * number, 1, 2] for number in range(count)]
+            wrong += [[recipe, seed, seed + 3 * number, label, 3] for number in range(count)]
     folder = project.folder / "studies"
     folder.mkdir(exist_ok=True)
     pd.DataFrame(runs, columns=RUN_COLUMNS).to_csv(folder / "runs.csv", index=False)
@@ -41,7 +43,7 @@ def project(tmp_path: Path) -> Project:
 def test_recipes_of_the_workspace_are_compared(project: Project) -> None:
     facts = json.loads(project.run(*COMMAND, "plain", "fancy", "--format", "json"))
     assert facts["verdict"] == "better"
-    assert facts["base"] == {"name": "plain", "accuracies": [0.96] * 3}
+    assert facts["base"] == {"name": "plain", "outdated": [], "accuracies": [0.96] * 3}
     assert facts["recipe"]["accuracies"] == [0.995] * 3
     assert facts["difference_points"] == 3.5
     text = project.run(*COMMAND, "plain", "fancy")
@@ -89,9 +91,13 @@ def test_revision_without_a_study_and_other_images_are_errors(project: Project) 
     assert "no study there: studies/runs.csv and studies/errors.csv" in output
     output = project.run(*COMMAND, "main:plain", "plain", status=2)
     assert output == "compare: not the same test set: 1,000 images there, 50 here\n"
+    write_study(project, {"plain": 40}, label=2)
+    output = project.run(*COMMAND, "main:plain", "plain", status=2)
+    assert output == "compare: not the same test set: 120 of 120 images are of another class\n"
 
 
 def test_study_of_this_project_can_be_compared() -> None:
     command = [sys.executable, "-m", "pipeline.tools.compare", "--recipes", "original", "champion"]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert result.stdout.startswith("Better: 97.")
+    assert "Out of date" not in result.stdout
