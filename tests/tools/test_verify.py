@@ -331,7 +331,7 @@ def expect_fault(project: Project, stage: str) -> None:
 
 def test_seed_that_is_not_applied_is_caught_and_named(reproduced: Project) -> None:
     old, new = "seed=params.seed", 'seed=__import__("secrets").randbelow(1000)'
-    replace(reproduced, "pipeline/stages/train.py", old, new)
+    replace(reproduced, "pipeline/training.py", old, new)
     reproduced.repro()
     expect_fault(reproduced, "train")
 
