@@ -6,8 +6,8 @@ Upstairs are the verbs, each a command (``python -m pipeline.stages.train``):
   ``download`` → ``preprocess`` → ``train`` → ``evaluate`` → ``plot``
 - ``studies``: what looks at the recipes as such: ``repeat`` → ``summarise``, ``illustrate``,
   the stages of ``studies/dvc.yaml``, and ``search``
-- ``tools``: what people run around the pipeline, ``demo``, ``compare``, ``verify``, and CI for
-  them: ``stale``, ``report``, ``comment``
+- ``tools``: what people run around the pipeline, ``demo``, ``plots``, ``compare``, ``verify``, and
+  CI for them: ``stale``, ``report``, ``comment``
 
 On the ground floor are the nouns that serve them, one thing each. Those of the stages:
 
@@ -51,7 +51,8 @@ And those of the tools:
 - ``report_page``, ``curves_page``: what a branch changed, and that of its learning curves
 - ``reproduction``, ``reproduction_page``: a lock and what came out again, and how that is shown
 - ``clean_clone``: a revision run from scratch, on nothing but what is committed
-- ``dvc_command``: DVC run on another copy of the project
+- ``dvc_command``: DVC, run by this very Python
+- ``plots_page``: what stands around DVC's plots, with the libraries that draw them
 
 Imports go down only: a verb imports nouns, a noun never imports a verb, no verb imports a verb.
 """

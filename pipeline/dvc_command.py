@@ -1,4 +1,4 @@
-"""DVC as a command, run on another copy of the project by this very Python."""
+"""DVC as a command, run by this very Python."""
 
 import os
 import signal
@@ -21,12 +21,12 @@ def run_dvc(
 ) -> int:
     """Run DVC in a folder and return its exit status.
 
-    If this process is interrupted meanwhile, DVC and the stage that it runs are killed: there
-    is nothing in a copy that could be lost.
+    If this process is interrupted meanwhile, DVC and the stage that it runs are killed. So it is
+    for copies of the project and for commands that only show: nothing there could be lost.
 
     Args:
         arguments: Of ``dvc``.
-        folder: The copy's root folder.
+        folder: The project's root folder.
         environment: The variables of the process.
         output: Where its standard output goes; to this process's, if None.
     """

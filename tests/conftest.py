@@ -1,4 +1,4 @@
-"""What the tests share: synthetic digits, a server of mirrors, a project in a scratch folder."""
+"""What the tests share: synthetic digits, mirrors, a project in a scratch folder, a browser."""
 
 import hashlib
 import os
@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from browser import Chromium, installed_chromium, running
 from numpy.typing import NDArray
 from ruamel.yaml import YAML
 from s3_server import S3, Bucket
@@ -283,6 +284,15 @@ def reproduced(original: tuple[Project, list[str]], tmp_path: Path) -> Project:
     source, _ = original
     shutil.copytree(source.folder, tmp_path / "project", symlinks=True)
     return Project(tmp_path / "project", source.home)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Chromium]:
+    executable = installed_chromium()
+    if executable is None:
+        pytest.skip("needs Chromium or Chrome; would have shown that pages are whole, and offline")
+    with running(executable) as chromium:
+        yield chromium
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,140 @@
+"""The page as a user sees it: made by the command, looked at in a browser without network."""
+
+import json
+import shutil
+from pathlib import Path
+
+from browser import Chromium, View
+from conftest import Project
+
+COMMAND = ("python", "-m", "pipeline.tools.plots")
+# DVC's line charts have a layer that is empty until the mouse is there, and Vega says so.
+HARMLESS = "WARN Infinite extent for field"
+COUNT_MARKS = """(kinds) => Object.fromEntries(
+    [...document.querySelectorAll("main > div")]
+        .filter((card) => card.querySelector("svg.marks"))
+        .map((card) => [card.id, kinds.map((kind) =>
+            card.querySelectorAll(`g.role-mark.mark-${kind} :is(path, text)`).length)])
+)"""
+KINDS = ["line", "rect", "symbol", "text"]
+
+
+def plots_of(project: Project, kind: str) -> set[str]:
+    """Return the names of the plots that DVC knows of, by its own word."""
+    plots = json.loads(project.run("dvc", "plots", "show", "--json"))["data"]
+    return {name for name, versions in plots.items() if versions[0]["type"] == kind}
+
+
+def marks(view: View, names: set[str]) -> dict[str, dict[str, int]]:
+    """Return how many marks of each kind the charts have, after all of them have been drawn."""
+    view.page.wait_for_function(
+        f"document.querySelectorAll('main svg.marks').length == {len(names)}"
+    )
+    counts: dict[str, list[int]] = view.page.evaluate(COUNT_MARKS, KINDS)
+    assert counts.keys() == names
+    return {name: dict(zip(KINDS, each, strict=True)) for name, each in counts.items()}
+
+
+def assert_whole(view: View) -> None:
+    assert view.requests == []
+    assert view.missing_images() == []
+    assert [text for text in view.complaints if not text.startswith(HARMLESS)] == []
+
+
+def test_every_plot_is_drawn_without_network(reproduced: Project, chromium: Chromium) -> None:
+    output = reproduced.run(*COMMAND)
+    page = reproduced.folder / "dvc_plots/index.html"
+    assert output == f"{page}\n"
+    assert reproduced.run("git", "status", "--porcelain") == ""
+    with chromium.view(page) as view:
+        drawn = marks(view, plots_of(reproduced, "vega"))
+        assert all(sum(counts.values()) for counts in drawn.values()), drawn
+        # Training and validation, each as it is and smoothed; ten classes by ten.
+        assert drawn["loss"]["line"] == drawn["accuracy"]["line"] == 4
+        assert drawn["confusion"]["rect"] == drawn["confusion"]["text"] == 100
+        pictures = view.page.locator("main > div > p").all_inner_texts()
+        assert set(pictures) == plots_of(reproduced, "image")
+        assert view.page.locator("img").count() == len(pictures)
+        assert view.page.title() == view.page.locator("h1").inner_text() == "Plots"
+        assert_whole(view)
+
+
+def test_a_revision_s_plots_stand_beside_those_of_the_workspace(
+    reproduced: Project, chromium: Chromium
+) -> None:
+    reproduced.run("git", "branch", "feature/fine")
+    reproduced.edit_params(lambda params: params["plot"].update(dpi=50))
+    reproduced.repro()
+    reproduced.commit("Coarse figures")
+    page = Path(reproduced.run(*COMMAND, "feature/fine").strip())
+    with chromium.view(page) as view:
+        assert view.page.title() == "Plots: workspace and feature/fine"
+        drawn = marks(view, plots_of(reproduced, "vega"))
+        assert drawn["loss"]["line"] == drawn["accuracy"]["line"] == 8
+        assert drawn["confusion"]["rect"] == drawn["confusion"]["text"] == 200
+        for chart in drawn:
+            shown = view.page.locator(f"[id='{chart}'] svg.marks").text_content() or ""
+            assert "workspace" in shown
+            assert "feature/fine" in shown
+        picture = view.page.locator("main > div", has_text="reports/figures/errors.png")
+        captions = picture.locator("div > p").all_inner_texts()
+        assert captions[-2:] == ["workspace", "feature/fine"]
+        coarse, fine = picture.locator("img").evaluate_all(
+            "(images) => images.map((image) => image.naturalWidth)"
+        )
+        assert coarse < fine
+        assert_whole(view)
+
+
+def test_page_fits_a_phone_in_light_and_in_dark(reproduced: Project, chromium: Chromium) -> None:
+    page = Path(reproduced.run(*COMMAND, "HEAD").strip())
+    names = plots_of(reproduced, "vega")
+    backgrounds = set()
+    for scheme in ("light", "dark"):
+        with chromium.view(page, width=390, scheme=scheme) as view:
+            marks(view, names)
+            assert view.overflow() == 0
+            backgrounds.add(
+                view.page.evaluate("getComputedStyle(document.body).backgroundColor"),
+            )
+            card = view.page.locator("main > div").first
+            assert card.evaluate("(card) => getComputedStyle(card).backgroundColor") == (
+                "rgb(255, 255, 255)"  # what the charts' black letters are made for
+            )
+            assert_whole(view)
+    assert len(backgrounds) == 2
+
+
+def test_page_opens_in_the_user_s_browser_unless_told_not_to(reproduced: Project) -> None:
+    browser = reproduced.home / "browser"
+    browser.write_text('#!/bin/sh\necho "opened $1"\n')
+    browser.chmod(0o755)
+    page = reproduced.folder / "dvc_plots/index.html"
+    output = reproduced.run(*COMMAND, BROWSER=f"{browser} %s")
+    assert output == f"{page}\nopened {page.as_uri()}\n"
+    assert reproduced.run(*COMMAND, "--no-open", BROWSER=f"{browser} %s") == f"{page}\n"
+
+
+def test_unknown_revision_is_an_error(reproduced: Project) -> None:
+    output = reproduced.run(*COMMAND, "nowhere", status=2)
+    assert output == "plots: 'nowhere': no such revision or experiment\n"
+
+
+def test_revision_without_a_repository_is_an_error(reproduced: Project) -> None:
+    shutil.rmtree(reproduced.folder / ".git")
+    output = reproduced.run(*COMMAND, "main", status=2)
+    assert output.startswith(f"plots: {reproduced.folder}: not a git repository")
+    assert output.count("\n") == 1
+
+
+def test_no_page_is_an_error_and_an_old_one_does_not_stay(reproduced: Project) -> None:
+    page = reproduced.folder / "dvc_plots/index.html"
+    page.parent.mkdir()
+    page.write_text("old")
+    (reproduced.folder / "dvc.yaml").write_text("stages: {}\n")
+    output = reproduced.run(*COMMAND, status=2)
+    assert "No plots were loaded" in output
+    assert output.endswith(
+        "plots: dvc plots show ended with exit status 0 and no page; its message stands above\n"
+    )
+    assert not page.exists()
