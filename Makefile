@@ -51,8 +51,8 @@ bench: $(VENV)/.installed  ## Measure speed and memory, as ratios taken side by 
 # Where these two tie NumPy's BLAS to an old kernel, it would be no yardstick.
 BENCH := PYTHONPATH="$(CURDIR)" env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE python
 
-plots: $(VENV)/.installed  ## Write dvc's page of plots and say where it is
-	$(RUN) dvc plots show
+plots: $(VENV)/.installed  ## Open a page of the plots that needs no network; with BASE=..., beside those of BASE
+	$(RUN) python -m pipeline.tools.plots $(BASE)
 
 lock: $(VENV)/.installed  ## Resolve the dependencies of pyproject.toml anew into requirements*.lock
 	$(RUN) uv pip compile -q --upgrade $(COMPILE) --extra s3 --group dev -o requirements.lock pyproject.toml
