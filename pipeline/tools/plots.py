@@ -25,30 +25,29 @@ def plots(base: str | None = None, folder: Path = PROJECT / "dvc_plots") -> Path
         folder: By default the one that DVC writes to by default.
 
     Raises:
-        PipelineError: There is no such revision, or DVC failed, or it found no plots.
+        PipelineError: There is no such revision, or DVC made no page.
     """
     if base is not None:
         resolve(base)
-    command, title = (
-        (["show"], "Plots") if base is None else (["diff", base], f"Plots: workspace and {base}")
-    )
+    command = ["show"] if base is None else ["diff", base]
+    title = "Plots" if base is None else f"Plots: workspace and {base}"
     page = folder / "index.html"
     page.unlink(missing_ok=True)  # where DVC writes none, an old one is not to be taken for it
     with tempfile.TemporaryDirectory() as scratch:
         template = Path(scratch) / "template.html"
         template.write_text(plots_page(title), encoding="utf-8")
         status = _run_dvc_plots(*command, "--html-template", str(template), "--out", str(folder))
-    if status or not page.exists():
+    if not page.exists():
         raise PipelineError(
-            f"dvc plots {command[0]} ended with exit status {status} and "
-            f"{'an unfinished' if page.exists() else 'no'} page; its message stands above"
+            f"dvc plots {command[0]} made no page (exit status {status}); its message stands above"
         )
     return page
 
 
 def _run_dvc_plots(*arguments: str) -> int:
-    """Run ``dvc plots`` in the project and return its exit status; it is told apart by that."""
-    with Path(os.devnull).open("w", encoding="utf-8") as nowhere:  # for the address it prints
+    """Run ``dvc plots`` in the project and return its exit status; errors are shown."""
+    # The page's address, which it prints, is printed here once the page is known to be there.
+    with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
         return run_dvc(
             "plots",
             *arguments,

@@ -135,6 +135,6 @@ def test_no_page_is_an_error_and_an_old_one_does_not_stay(reproduced: Project) -
     output = reproduced.run(*COMMAND, status=2)
     assert "No plots were loaded" in output
     assert output.endswith(
-        "plots: dvc plots show ended with exit status 0 and no page; its message stands above\n"
+        "plots: dvc plots show made no page (exit status 0); its message stands above\n"
     )
     assert not page.exists()
