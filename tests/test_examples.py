@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.examples import load_examples
+from pipeline.examples import as_squares, load_examples
 from pipeline.stage import PipelineError
 
 
@@ -48,3 +48,23 @@ def test_elements_of_another_type_are_refused(tmp_path: Path) -> None:
     np.save(images, np.full((3, 4), "x"))
     with pytest.raises(PipelineError, match=r"images\.npy: expected elements of float32"):
         load_examples(images, labels)
+
+
+def test_squares_have_the_rows_of_pixels_one_below_the_other() -> None:
+    flat = np.arange(18, dtype=np.float32).reshape(2, 9)
+    squares = as_squares(flat, "images.npy")
+    assert squares.shape == (2, 3, 3)
+    assert squares[1].tolist() == [[9, 10, 11], [12, 13, 14], [15, 16, 17]]
+
+
+@pytest.mark.parametrize("count", [0, 1, 5])
+def test_any_number_of_images_can_be_made_squares(count: int) -> None:
+    assert as_squares(np.ones((count, 4), np.float32), "images.npy").shape == (count, 2, 2)
+
+
+@pytest.mark.parametrize("shape", [(2, 8), (2, 10), (2, 3, 3), (9,)])
+def test_what_is_not_flattened_squares_is_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(
+        PipelineError, match=r"images\.npy: expected flattened square images, found"
+    ):
+        as_squares(np.ones(shape, np.float32), "images.npy")

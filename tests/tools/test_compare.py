@@ -22,7 +22,8 @@ def write_results(project: Project, errors: range, **environment: str) -> None:
     probabilities = np.eye(10, dtype=np.float32)[actual]
     for row in errors:
         probabilities[row] = np.roll(probabilities[row], 1)
-    table = predictions_table(actual.astype(np.int32), probabilities)
+    confidence = probabilities.max(axis=1).astype(np.float64)
+    table = predictions_table(actual.astype(np.int32), probabilities, confidence)
     write_predictions(project.folder / "reports/predictions.csv", table)
     (project.folder / "reports/environment.json").write_text(
         json.dumps({"python": "3.11.7", "packages": {"keras": "3.15.1"}} | environment)
@@ -105,6 +106,15 @@ def test_any_two_revisions_can_be_named(project: Project) -> None:
     assert there["interval_points"]["low"] == -back["interval_points"]["high"]
     assert there["difference_points"] == -back["difference_points"]
     assert compare(project, "branch", "branch")["verdict"] == "identical"
+
+
+def test_results_from_before_calibration_can_be_compared(project: Project) -> None:
+    path = project.folder / "reports/predictions.csv"
+    now = compare(project)
+    older = [line.rsplit(",", 1)[0] for line in path.read_text().splitlines()]
+    path.write_text("\n".join(older) + "\n")
+    assert older[0] == "actual,predicted,confidence"
+    assert compare(project) == now
 
 
 def test_what_else_differs_is_shown(project: Project) -> None:
