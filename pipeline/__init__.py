@@ -5,7 +5,7 @@ Upstairs are the verbs, each a command (``python -m pipeline.stages.train``):
 - ``stages``: one module per DVC stage, in the order of the data's way:
   ``download`` → ``preprocess`` → ``train`` → ``evaluate`` → ``plot``
 - ``studies``: what looks at the recipes as such: ``repeat`` → ``summarise``, ``illustrate``,
-  the stages of ``studies/dvc.yaml``, and ``search``
+  ``doubt`` → ``depict``, the stages of ``studies/dvc.yaml``, and ``search``
 - ``tools``: what people run around the pipeline, ``demo``, ``plots``, ``compare``, ``verify``, and
   CI for them: ``stale``, ``report``, ``comment``
 
@@ -28,12 +28,22 @@ On the ground floor are the nouns that serve them, one thing each. Those of the 
 - ``environment``: what decides the bits of a training run
 - ``curves``: loss and accuracy of every epoch
 - ``predictions``: actual class, predicted class and confidence of every test image
+- ``classification``: how many are right, in all and of each class
+- ``calibration``: may confidence be taken for the share of answers that are right?
+- ``rejection``: what the network decides alone, and what it leaves to people
+- ``assessment``: both of these, set on some images and judged on others
+- ``robustness``: digits moved, turned, thickened and in noise
 - ``statistics``: is one of two classifiers really better?
-- ``figures``: the pictures
+- ``results``: metrics and tables on disk
+- ``wording``: what metrics come to, in words
+- ``figures``, ``evaluation_figures``: the pictures
+- ``run``, ``run_charts``, ``run_page``, ``page_pictures``: a run on one page of HTML
 
 Those of the studies:
 
 - ``study``: recipes with one seed after the other, and what became of each run
+- ``study_rejection``: what these runs can decide alone
+- ``raw_examples``, ``label_doubts``: images as their file has them, labels that may be wrong
 - ``study_figures``: the pictures of that
 
 And those of the tools:

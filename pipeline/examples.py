@@ -1,5 +1,6 @@
 """Examples: images with their labels, as the preprocess stage wrote them."""
 
+import math
 from pathlib import Path
 from tokenize import TokenError
 from typing import Any, NamedTuple
@@ -37,6 +38,18 @@ def load_examples(images: Path, labels: Path) -> Examples:
             f"found {examples.images.shape} and {examples.labels.shape}"
         )
     return examples
+
+
+def as_squares(images: NDArray[np.float32], name: str) -> NDArray[np.float32]:
+    """Return flattened images, shape (n, side * side), as shape (n, side, side).
+
+    Raises:
+        PipelineError: They are not square; the message calls them ``name``.
+    """
+    side = math.isqrt(images.shape[-1])
+    if images.shape != (len(images), side * side):
+        raise PipelineError(f"{name}: expected flattened square images, found {images.shape}")
+    return images.reshape(-1, side, side)
 
 
 def load_array(path: Path, dtype: type[np.generic]) -> NDArray[Any]:

@@ -15,10 +15,13 @@ os.environ["MPLBACKEND"] = "agg"
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
+
+from pipeline.predictions import most_confident_errors
 
 TRAINING, VALIDATION = (
     "#0072B2",
@@ -46,24 +49,40 @@ def learning_curves_figure(curves: pd.DataFrame) -> Figure:
         curves: Columns epoch, loss, accuracy, val_loss, val_accuracy.
     """
     figure = empty_figure(9, 3.6)
-    loss, accuracy = figure.subplots(1, 2)
-    marker = "o" if len(curves) == 1 else ""  # a line of one point would not be seen
-    for axes, quantity in ((loss, "loss"), (accuracy, "accuracy")):
-        for column, name, colour, style in (
-            (quantity, "training", TRAINING, "-"),
-            (f"val_{quantity}", "validation", VALIDATION, "--"),
-        ):
-            axes.plot(
-                curves["epoch"], curves[column], style, color=colour, label=name, marker=marker
-            )
-        axes.set(xlabel="epoch", title=quantity.capitalize())
-        axes.grid(alpha=0.3)
-        axes.spines[["top", "right"]].set_visible(False)
-    loss.set(ylabel="cross-entropy [nats]", yscale="log")
-    accuracy.set(ylabel="images classified correctly")
-    accuracy.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
-    accuracy.legend(frameon=False, loc="lower right")
+    for axes, quantity in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
+        _draw_curve(axes, curves, quantity)
+        axes.set_title(quantity.capitalize())
     return figure
+
+
+def learning_curve_figure(curves: pd.DataFrame, quantity: str) -> Figure:
+    """Return one of the learning curves on its own, small enough for a phone.
+
+    Args:
+        curves: As above.
+        quantity: "loss" or "accuracy".
+    """
+    figure = empty_figure(4.8, 3.4)
+    _draw_curve(figure.subplots(), curves, quantity)
+    return figure
+
+
+def _draw_curve(axes: Axes, curves: pd.DataFrame, quantity: str) -> None:
+    marker = "o" if len(curves) == 1 else ""  # a line of one point would not be seen
+    for column, name, colour, style in (
+        (quantity, "training", TRAINING, "-"),
+        (f"val_{quantity}", "validation", VALIDATION, "--"),
+    ):
+        axes.plot(curves["epoch"], curves[column], style, color=colour, label=name, marker=marker)
+    axes.set_xlabel("epoch")
+    if quantity == "loss":
+        axes.set(ylabel="cross-entropy [nats]", yscale="log")
+    else:
+        axes.set_ylabel("images classified correctly")
+        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
+        axes.legend(frameon=False, loc="lower right")
+    axes.grid(alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
 
 
 def confusion_figure(predictions: pd.DataFrame) -> Figure:
@@ -110,19 +129,19 @@ def confusion_counts(predictions: pd.DataFrame) -> NDArray[np.int64]:
 
 
 def gallery_figure(images: NDArray[np.float32], predictions: pd.DataFrame, size: int) -> Figure:
-    """Return the wrongly classified images of highest confidence, as actual → predicted.
+    """Return the wrongly classified images of highest confidence: index, actual → predicted.
 
     Args:
         images: Shape (n, height, width), in [0, 1].
-        predictions: Columns actual, predicted and confidence, a row an image.
+        predictions: Columns actual, predicted and calibrated_confidence, a row an image.
         size: How many images to show, at most.
     """
-    errors = predictions[predictions["actual"] != predictions["predicted"]]
-    worst = errors.sort_values("confidence", ascending=False, kind="stable").head(size)
+    errors = most_confident_errors(predictions)
+    worst = errors.head(size)
     rows = max(1, math.ceil(len(worst) / GALLERY_COLUMNS))
-    figure = empty_figure(1.1 * GALLERY_COLUMNS, 1.45 * rows + 0.4)
+    figure = empty_figure(1.1 * GALLERY_COLUMNS, 1.6 * rows + 0.4)
     title = f"The {len(worst)} most confident of {len(errors):,} errors"
-    figure.suptitle(f"{title}: actual → predicted, confidence", fontsize=11)
+    figure.suptitle(f"{title}: actual → predicted, confidence, index", fontsize=11)
     grid: NDArray[Any] = figure.subplots(rows, GALLERY_COLUMNS, squeeze=False)
     for axes in grid.flat:
         axes.set(xticks=[], yticks=[])
@@ -130,8 +149,8 @@ def gallery_figure(images: NDArray[np.float32], predictions: pd.DataFrame, size:
     for axes, index in zip(grid.flat, worst.index, strict=False):
         axes.imshow(images[index], cmap="gray_r", vmin=0, vmax=1)
         axes.set_title(f"{worst.actual[index]} → {worst.predicted[index]}", fontsize=11, pad=3)
-        confidence = percentage(worst.confidence[index])
-        axes.set_xlabel(confidence, fontsize=8)
+        confidence = percentage(worst.calibrated_confidence[index])
+        axes.set_xlabel(f"{confidence}\n#{index}", fontsize=8)
     return figure
 
 

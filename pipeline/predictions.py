@@ -11,24 +11,30 @@ from pipeline.stage import PipelineError
 
 PREDICTIONS_FILE = "reports/predictions.csv"
 MOST_CLASSES = 256  # as many as a label of one byte can tell apart
-COLUMNS = ["actual", "predicted", "confidence"]
+COLUMNS = ["actual", "predicted", "confidence", "calibrated_confidence"]
+LEAST_COLUMNS = COLUMNS[:3]  # revisions from before calibration have no more, and are compared too
 
 
 def predictions_table(
-    actual: NDArray[np.int32], probabilities: NDArray[np.float32]
+    actual: NDArray[np.int32],
+    probabilities: NDArray[np.float32],
+    calibrated: NDArray[np.float64],
 ) -> pd.DataFrame:
     """Return the predictions, in the order of the images.
 
     Args:
         actual: The images' classes, shape (n,).
         probabilities: The network's output, shape (n, classes).
+        calibrated: The predicted class's probability after calibration, shape (n,).
 
     Returns:
-        Columns actual and predicted (class) and confidence (the predicted class's probability).
+        Columns actual and predicted (class), confidence (the predicted class's probability, as
+        the network gives it) and calibrated_confidence.
     """
     predicted = probabilities.argmax(axis=1)
     confidence = probabilities.max(axis=1)
-    return pd.DataFrame(dict(zip(COLUMNS, (actual, predicted, confidence), strict=True)))
+    columns = (actual, predicted, confidence, calibrated)
+    return pd.DataFrame(dict(zip(COLUMNS, columns, strict=True)))
 
 
 def write_predictions(path: Path, predictions: pd.DataFrame) -> None:
@@ -44,11 +50,16 @@ def read_predictions(path: Path) -> pd.DataFrame:
         PipelineError: The file is not such a table, or holds what is no prediction.
         OSError: The file cannot be opened.
     """
-    return parse_predictions(path.read_bytes(), str(path))
+    predictions = parse_predictions(path.read_bytes(), str(path))
+    if list(predictions.columns) != COLUMNS:
+        raise PipelineError(f"{path}: expected columns {COLUMNS}, found others")
+    return predictions
 
 
 def parse_predictions(content: bytes, name: str) -> pd.DataFrame:
     """Return the predictions in the bytes of a CSV file, which messages call ``name``.
+
+    They may lack calibrated_confidence.
 
     Raises:
         PipelineError: It is not such a table, or holds what is no prediction.
@@ -60,13 +71,38 @@ def parse_predictions(content: bytes, name: str) -> pd.DataFrame:
         raise PipelineError(f"{name}: not a table of predictions: {reason}") from error
     # With more fields in a row than columns, pandas takes the first field for an index.
     rows = pd.RangeIndex(len(predictions))
-    if list(predictions.columns) != COLUMNS or not predictions.index.equals(rows):
+    columns = list(predictions.columns)
+    if columns not in (COLUMNS, LEAST_COLUMNS) or not predictions.index.equals(rows):
         raise PipelineError(f"{name}: expected columns {COLUMNS}, found others")
-    classes, confidence = predictions[["actual", "predicted"]], predictions["confidence"]
+    classes = predictions[["actual", "predicted"]]
     if not all(kind.kind == "i" for kind in classes.dtypes) or not (
         (classes >= 0) & (classes < MOST_CLASSES)
     ).all(axis=None):
         raise PipelineError(f"{name}: expected classes 0 to 255 in columns actual and predicted")
-    if confidence.dtype.kind not in "if" or not confidence.between(0, 1).all():
-        raise PipelineError(f"{name}: expected probabilities in column confidence")
-    return predictions.astype({"confidence": np.float64})
+    for column in columns[2:]:
+        if (
+            predictions[column].dtype.kind not in "if"
+            or not predictions[column].between(0, 1).all()
+        ):
+            raise PipelineError(f"{name}: expected probabilities in column {column}")
+    return predictions.astype(dict.fromkeys(columns[2:], np.float64))
+
+
+def confused_pairs(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Return which classes are taken for which, the most frequent first.
+
+    Returns:
+        Columns actual, predicted and images; a row for each pair of different classes that occurs.
+    """
+    errors = predictions[predictions["actual"] != predictions["predicted"]]
+    pairs = errors.groupby(["actual", "predicted"]).size().reset_index(name="images")
+    return pairs.sort_values("images", ascending=False, kind="stable").reset_index(drop=True)
+
+
+def most_confident_errors(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Return the wrongly classified images, the most confident first, each with its index.
+
+    It is here that wrong labels come to light: the network disagrees, and is sure of it.
+    """
+    errors = predictions[predictions["actual"] != predictions["predicted"]]
+    return errors.sort_values("calibrated_confidence", ascending=False, kind="stable")

@@ -124,17 +124,14 @@ def _outputs(before: Lock, after: Lock, stage: str) -> str:
 
 
 def _metrics_table(before: Mapping[str, Any], after: Mapping[str, Any]) -> Table | str:
-    """Return the metrics that changed, but for those in detail, such as by class."""
+    """Return the metrics that changed."""
     changed = changes(before, after)
     if not changed:
         return "No metric has changed." if after else "There are no metrics."
     rows = [
         [change.key, _number(change.old), _number(change.new), _difference(change)]
         for change in changed
-        if change.key.count(".") <= 1
     ]
-    if not rows:
-        return "Metrics have changed, but only in detail: `dvc metrics diff` shows them."
     return Table("Metrics that changed", ["metric", "before", "after", "change"], rows, [1, 2, 3])
 
 

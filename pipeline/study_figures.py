@@ -1,5 +1,8 @@
 """The pictures of the studies: functions that take data and return a matplotlib figure."""
 
+import math
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -8,6 +11,8 @@ from numpy.typing import NDArray
 
 from pipeline.figures import TRAINING, VALIDATION, empty_figure
 from pipeline.statistics import mean_interval
+
+DOUBTS_COLUMNS = 12
 
 
 def runs_figure(runs: pd.DataFrame) -> Figure:
@@ -73,4 +78,32 @@ def distortions_figure(digits: NDArray[np.float32], distorted: NDArray[np.float3
             axes.imshow(image, cmap="gray_r", vmin=0, vmax=1)
     grid[0, 0].set_title("as it is", fontsize=9)
     grid[0, 2 + versions // 2].set_title("as training sees it", fontsize=9)
+    return figure
+
+
+def label_doubts_figure(
+    images: Mapping[str, NDArray[np.float32]], doubts: Mapping[str, pd.DataFrame], drawn: int
+) -> Figure:
+    """Return the images of the most doubtful labels, as label → suggestion, with their index.
+
+    Args:
+        images: Of each part, shape (n, height, width), in [0, 1].
+        doubts: Of each part, columns image, label and suggestion, the worst first.
+        drawn: How many of each part to show, at most.
+    """
+    figure = empty_figure(0.85 * DOUBTS_COLUMNS, 2 * 1.25 * math.ceil(drawn / DOUBTS_COLUMNS) + 0.8)
+    areas = figure.subfigures(len(doubts), 1, squeeze=False).flat
+    for part, area in zip(doubts, areas, strict=True):
+        worst = doubts[part].head(drawn)
+        area.suptitle(f"{part}: label → what the networks see, index", fontsize=11)
+        rows = max(1, math.ceil(drawn / DOUBTS_COLUMNS))
+        grid = area.subplots(rows, DOUBTS_COLUMNS, squeeze=False).flat
+        for axes in grid:
+            axes.set(xticks=[], yticks=[])
+            axes.spines[:].set_visible(False)
+        shown = images[part][worst["image"]]
+        for axes, image, row in zip(area.axes, shown, worst.itertuples(index=False), strict=False):
+            axes.imshow(image, cmap="gray_r", vmin=0, vmax=1)
+            axes.set_title(f"{row.label} → {row.suggestion}", fontsize=10, pad=3)
+            axes.set_xlabel(f"#{row.image}", fontsize=8)
     return figure

@@ -47,9 +47,17 @@ def test_git_holds_reports_and_lock_but_no_data(reproduced: Project) -> None:
         "reports/predictions.csv",
         "reports/learning_curves.csv",
         "reports/environment.json",
+        "reports/by_class.csv",
+        "reports/reliability.csv",
+        "reports/risk_coverage.csv",
+        "reports/robustness.csv",
+        "reports/robustness.json",
+        "reports/index.html",
         "reports/figures/confusion_matrix.png",
         "reports/figures/errors.png",
         "reports/figures/learning_curves.png",
+        "reports/figures/reliability.png",
+        "reports/figures/risk_coverage.png",
     } <= files
     assert not any(name.startswith("data/") for name in files)
 
@@ -68,7 +76,7 @@ def test_metrics_and_predictions_tell_the_same(reproduced: Project) -> None:
         < metrics["accuracy"]
         < metrics["accuracy_interval"]["high"]
     )
-    assert set(metrics) >= {"loss", "macro_f1", "by_class"}
+    assert set(metrics) >= {"loss", "macro_f1", "calibration", "rejection"}
 
 
 def test_loss_is_the_cross_entropy_of_the_saved_model(reproduced: Project) -> None:
@@ -360,5 +368,6 @@ def test_data_set_of_other_counts_sizes_and_classes_is_a_change_of_parameters(
     project.edit_params(set_value("preprocess", "classes", 6))
     assert project.repro() == ALL
     metrics = json.loads((project.folder / "reports/metrics.json").read_text())
-    assert len(metrics["by_class"]) == 6
+    by_class = (project.folder / "reports/by_class.csv").read_text().splitlines()
+    assert [row.split(",")[0] for row in by_class] == ["class", *"012345"]
     assert metrics["parameters"] == (144 + 1) * 128 + (128 + 1) * 64 + (64 + 1) * 16 + (16 + 1) * 6

@@ -1,16 +1,18 @@
 """Results shared through a remote: an S3 server and a folder, with DVC's own commands."""
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Project, use_remote
+from conftest import ROOT, Project, use_remote
 from s3_server import CREDENTIALS, Bucket
 
 from pipeline.lock import read_lock
+from pipeline.results import read_metrics
 
-CACHED = 11  # four raw files, six arrays and the model
+CACHED = 12  # four raw files, six arrays, the model and its operating points
 
 
 @pytest.fixture
@@ -151,8 +153,15 @@ def test_model_is_had_by_name_and_version_from_another_folder(
     shared: Project, tmp_path: Path
 ) -> None:
     """README's section on the model registry, from outside of any repository."""
+    shared.edit_params(lambda params: params["evaluate"].update(target_errors=[0.1]))
+    shared.repro()
+    shared.commit("A target that so few images can reach")
     model = "data/model/model.keras"
     first = (shared.folder / model).read_bytes()
+    coverage = read_metrics(shared.folder / "reports/metrics.json", [])["rejection"]["0.1"][
+        "coverage"
+    ]
+    assert coverage > 0
     shared.run("dvc", "push", **CREDENTIALS)
     shared.run("gto", "register", "digits", "--version", "v1.0.0")
     assert shared.run("git", "tag").split() == ["digits@v1.0.0"]
@@ -168,9 +177,12 @@ def test_model_is_had_by_name_and_version_from_another_folder(
     elsewhere.folder.mkdir()
     elsewhere.home.mkdir()
     get = ("dvc", "artifacts", "get", f"file://{shared.folder}", "digits")
-    elsewhere.run(*get, "--out", "newest.keras", **CREDENTIALS)
-    elsewhere.run(*get, "--out", "first.keras", "--rev", "v1.0.0", **CREDENTIALS)
-    assert (elsewhere.folder / "newest.keras").read_bytes() == newer
-    assert (elsewhere.folder / "first.keras").read_bytes() == first
-    script = "import keras; print(keras.models.load_model('first.keras').count_params())"
-    assert "109946" in elsewhere.run("python", "-c", script)
+    elsewhere.run(*get, "-o", "newest", **CREDENTIALS)
+    elsewhere.run(*get, "-o", "digits", "--rev", "v1.0.0", **CREDENTIALS)
+    assert (elsewhere.folder / "newest/model.keras").read_bytes() == newer
+    assert (elsewhere.folder / "digits/model.keras").read_bytes() == first
+    images = (shared.folder / "data/processed/test_images.npy").as_posix()
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
+    script = f"import numpy\nimages = numpy.load({images!r})\n{code.replace('0.005', '0.1')}"
+    output = elsewhere.run("python", "-c", f"{script}\nprint('decided', decided.mean())")
+    assert f"decided {coverage}" in output

@@ -188,9 +188,13 @@ def test_metrics_are_shown_with_their_differences() -> None:
     assert "No metric has changed." in page({"metrics": before}, {"metrics": before})
 
 
-def test_metrics_by_class_alone_are_a_change_too() -> None:
-    one, other = ({"f1": 1, "by_class": {"0": {"f1": value}}} for value in (0.5, 0.6))
-    assert "No metric has changed" not in page({"metrics": one}, {"metrics": other})
+def test_metrics_within_others_are_shown_with_their_way_there() -> None:
+    one, other = (
+        {"errors": 1, "rejection": {"0.001": {"coverage": share}}} for share in (0.5, 0.6)
+    )
+    markdown = page({"metrics": one}, {"metrics": other})
+    rows = tables(markdown)["Metrics that changed"]
+    assert rows[1:] == [["rejection.0.001.coverage", "0.5", "0.6", "+0.1"]]
 
 
 @given(

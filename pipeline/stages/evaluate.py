@@ -1,110 +1,127 @@
-"""Measure the trained network on the test set: metrics, and a prediction for every image."""
+"""Measure the trained network on the test set: metrics, and a prediction for every image.
 
-import json
-import math
+Temperature and thresholds are set on the validation set; the test set only judges them.
+"""
+
 from pathlib import Path
-from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
-from pydantic import Field, PositiveInt
-from sklearn.metrics import precision_recall_fscore_support
+from numpy.typing import NDArray
 
+from pipeline.assessment import Answers, EvaluateParams, assessment, operating_points
 from pipeline.backend import pin
+from pipeline.calibration import reliability_table
+from pipeline.classification import class_table, classification_metrics
 from pipeline.command import run_stage
-from pipeline.examples import load_examples
+from pipeline.examples import as_squares, load_examples
 from pipeline.model_file import load_model
 from pipeline.predictions import predictions_table, write_predictions
-from pipeline.stage import PipelineError, Section
-from pipeline.statistics import wilson_interval
+from pipeline.rejection import risk_coverage
+from pipeline.results import write_metrics, write_table
+from pipeline.robustness import accuracies, robustness_metrics
+from pipeline.stage import PipelineError
+from pipeline.wording import accuracy_sentence, rejection_sentence
 
 LARGEST_DISAGREEMENT = 0.001
-
-
-class EvaluateParams(Section):
-    """Section ``evaluate`` of ``params.yaml``."""
-
-    batch_size: PositiveInt
-    threads: Annotated[int, Field(ge=1, le=1024)]
 
 
 def evaluate(
     params: EvaluateParams,
     *,
     model_file: Path = Path("data/model/model.keras"),
+    validation_images: Path = Path("data/processed/validation_images.npy"),
+    validation_labels: Path = Path("data/processed/validation_labels.npy"),
     test_images: Path = Path("data/processed/test_images.npy"),
     test_labels: Path = Path("data/processed/test_labels.npy"),
+    operating_points_file: Path = Path("data/model/operating_points.json"),
     metrics: Path = Path("reports/metrics.json"),
+    robustness: Path = Path("reports/robustness.json"),
     predictions: Path = Path("reports/predictions.csv"),
+    by_class: Path = Path("reports/by_class.csv"),
+    reliability: Path = Path("reports/reliability.csv"),
+    risk_coverage_curve: Path = Path("reports/risk_coverage.csv"),
+    robustness_curves: Path = Path("reports/robustness.csv"),
 ) -> None:
-    """Write the metrics and the predictions.
+    """Write the metrics and the predictions, and tables of what follows from them.
 
     Raises:
         PipelineError: The model does not fit the images, or a metric is not finite.
     """
     pin(params.threads)
+    validation = load_examples(validation_images, validation_labels)
     test = load_examples(test_images, test_labels)
     model = load_model(model_file)
-    if model.input_shape != (None, test.images.shape[1]):
-        raise PipelineError(
-            f"{model_file} expects images of {model.input_shape[1:]} pixels, "
-            f"{test_images} has {test.images.shape[1:]}"
-        )
+    for name, examples in ((validation_images, validation), (test_images, test)):
+        if model.input_shape != (None, examples.images.shape[1]):
+            raise PipelineError(
+                f"{model_file} expects images of {model.input_shape[1:]} pixels, "
+                f"{name} has {examples.images.shape[1:]}"
+            )
+        if examples.labels.max() >= model.output_shape[1]:
+            raise PipelineError(
+                f"{model_file} knows the classes 0 to {model.output_shape[1] - 1}, "
+                f"the labels of {name} go up to {examples.labels.max()}"
+            )
+
+    def predict(images: NDArray[np.float32]) -> NDArray[np.float32]:
+        flat = images.reshape(len(images), -1)
+        found: NDArray[np.float32] = model.predict(flat, batch_size=params.batch_size, verbose=0)
+        return found
+
     loss, accuracy = model.evaluate(*test, batch_size=params.batch_size, verbose=0)
-    probabilities = model.predict(test.images, batch_size=params.batch_size, verbose=0)
-    table = predictions_table(test.labels, probabilities)
-    figures = classification_metrics(table, classes=model.output_shape[1])
-    # Not to the last image: evaluate() and predict() are compiled apart, and there may be ties.
-    allowed = max(LARGEST_DISAGREEMENT, 1.5 / len(table))
-    if abs(accuracy - figures["accuracy"]) > allowed:
-        raise PipelineError(
-            f"Keras's evaluate() gives an accuracy of {accuracy}, "
-            f"its predict() one of {figures['accuracy']}"
-        )
-    text = metrics_text(figures | {"loss": loss, "parameters": model.count_params()})
-    write_predictions(predictions, table)
-    metrics.parent.mkdir(parents=True, exist_ok=True)
-    metrics.write_text(text, encoding="utf-8", newline="\n")
-    low, high = figures["accuracy_interval"].values()
-    print(
-        f"{figures['accuracy']:.2%} of {len(table)} test images classified correctly "
-        f"(95% interval {low:.2%} to {high:.2%})"
-    )
-
-
-def classification_metrics(predictions: pd.DataFrame, classes: int) -> dict[str, Any]:
-    """Return accuracy with its interval, number of errors, and precision, recall and F1 by class.
-
-    The interval is Wilson's (1927), of 95% confidence. A class that is never predicted or never
-    occurs counts as 0 where its figure would be 0/0.
-    """
-    correct = int((predictions["actual"] == predictions["predicted"]).sum())
-    low, high = wilson_interval(correct, len(predictions))
-    by_class = precision_recall_fscore_support(
-        predictions["actual"], predictions["predicted"], labels=range(classes), zero_division=0
-    )[:3]
-    return {
-        "accuracy": correct / len(predictions),
-        "accuracy_interval": {"low": low, "high": high},
-        "errors": len(predictions) - correct,
-        "macro_f1": float(np.mean(by_class[2])),
-        "by_class": {
-            str(label): dict(zip(("precision", "recall", "f1"), map(float, figures), strict=True))
-            for label, figures in enumerate(zip(*by_class, strict=True))
-        },
+    answers = Answers(predict(test.images), test.labels)
+    check_agreement(accuracy, answers.correct)
+    points = operating_points(Answers(predict(validation.images), validation.labels), params)
+    confidence = answers.confidences(points["temperature"])
+    table = predictions_table(answers.labels, answers.probabilities, confidence)
+    figures = {
+        **classification_metrics(table, classes=model.output_shape[1]),
+        "loss": loss,
+        "parameters": model.count_params(),
+        **assessment(answers, points),
     }
+    perturbed = accuracies(as_squares(test.images, str(test_images)), test.labels, predict)
+
+    write_predictions(predictions, table)
+    write_metrics(metrics, figures)
+    write_metrics(robustness, robustness_metrics(perturbed))
+    write_metrics(operating_points_file, points)
+    write_table(by_class, class_table(table, classes=model.output_shape[1]))
+    write_table(reliability, reliability_tables(table))
+    write_table(risk_coverage_curve, risk_coverage(confidence, answers.correct))
+    write_table(robustness_curves, perturbed)
+    print(accuracy_sentence(figures, len(table)))
+    for target in points["thresholds"]:
+        print(rejection_sentence(target, figures["rejection"][target], points))
 
 
-def metrics_text(metrics: dict[str, Any]) -> str:
-    """Return metrics as JSON.
+def check_agreement(accuracy: float, correct: NDArray[np.bool_]) -> None:
+    """Make sure that Keras's evaluate() and predict() speak of the same network.
 
     Raises:
-        PipelineError: One of them is infinite or not a number, which JSON has no words for.
+        PipelineError: They do not.
     """
-    for name, value in pd.json_normalize(metrics).iloc[0].items():
-        if not math.isfinite(value):
-            raise PipelineError(f"metric {name} is not a finite number but {value}")
-    return json.dumps(metrics, indent=2, allow_nan=False) + "\n"
+    # Not to the last image: both are compiled apart, and there may be ties.
+    if abs(accuracy - correct.mean()) > max(LARGEST_DISAGREEMENT, 1.5 / len(correct)):
+        raise PipelineError(
+            f"Keras's evaluate() gives an accuracy of {accuracy}, "
+            f"its predict() one of {correct.mean()}"
+        )
+
+
+def reliability_tables(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Return what share of answers is right by confidence, before and after calibration."""
+    correct = (predictions["actual"] == predictions["predicted"]).to_numpy()
+    stages = {"before": "confidence", "after": "calibrated_confidence"}
+    tables = [
+        reliability_table(predictions[column].to_numpy(np.float64), correct).assign(
+            calibration=calibration
+        )
+        for calibration, column in stages.items()
+    ]
+    table = pd.concat(tables)
+    return table[["calibration", *table.columns.drop("calibration")]]
 
 
 if __name__ == "__main__":

@@ -1,18 +1,21 @@
-"""Draw the pictures of a run: learning curves, confusion matrix, gallery of errors."""
+"""Draw the pictures of a run, and put it all on one page: reports/index.html."""
 
-import math
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from pydantic import Field, PositiveInt
 
 from pipeline.command import run_stage
 from pipeline.curves import read_curves
-from pipeline.examples import load_array
+from pipeline.evaluation_figures import reliability_figure, risk_coverage_figure
+from pipeline.examples import as_squares, load_array
 from pipeline.figures import confusion_figure, gallery_figure, learning_curves_figure, save_figure
 from pipeline.predictions import read_predictions
-from pipeline.stage import PipelineError, Section
+from pipeline.results import read_metrics, read_table
+from pipeline.run import Run
+from pipeline.run_page import run_page
+from pipeline.stage import PARAMS_FILE, PipelineError, Section, read_params, read_section
 
 
 class PlotParams(Section):
@@ -25,31 +28,66 @@ class PlotParams(Section):
 def plot(
     params: PlotParams,
     *,
+    parameters: Path = PARAMS_FILE,
+    template: Path = Path("pipeline/run_page.html"),
     test_images: Path = Path("data/processed/test_images.npy"),
+    operating_points: Path = Path("data/model/operating_points.json"),
+    environment: Path = Path("reports/environment.json"),
     learning_curves: Path = Path("reports/learning_curves.csv"),
+    metrics: Path = Path("reports/metrics.json"),
     predictions: Path = Path("reports/predictions.csv"),
+    by_class: Path = Path("reports/by_class.csv"),
+    reliability: Path = Path("reports/reliability.csv"),
+    risk_coverage: Path = Path("reports/risk_coverage.csv"),
+    robustness: Path = Path("reports/robustness.csv"),
+    page: Path = Path("reports/index.html"),
     learning_curves_picture: Path = Path("reports/figures/learning_curves.png"),
     confusion_picture: Path = Path("reports/figures/confusion_matrix.png"),
     gallery_picture: Path = Path("reports/figures/errors.png"),
+    reliability_picture: Path = Path("reports/figures/reliability.png"),
+    risk_coverage_picture: Path = Path("reports/figures/risk_coverage.png"),
 ) -> None:
-    """Write the three pictures as PNG files.
+    """Write the page, and the pictures as PNG files.
 
     Raises:
         PipelineError: An input is damaged, or the images are not those that were predicted.
     """
-    table = read_predictions(predictions)
-    curves = read_curves(learning_curves)
-    pixels = load_array(test_images, np.float32)
-    side = math.isqrt(pixels.size // len(table))
-    if pixels.shape != (len(table), side * side):
+    run = Run(
+        images=as_squares(load_array(test_images, np.float32), str(test_images)),
+        predictions=read_predictions(predictions),
+        metrics=read_metrics(metrics, ["accuracy", "calibration", "rejection"]),
+        points=read_metrics(operating_points, ["temperature", "thresholds"]),
+        by_class=read_table(by_class, ["class", "precision", "recall", "f1", "support"]),
+        reliability=read_table(
+            reliability, ["calibration", "images", "confidence", "accuracy", "low", "high"]
+        ),
+        risk_coverage=read_table(risk_coverage, ["threshold", "coverage", "risk", "low", "high"]),
+        robustness=read_table(robustness, ["perturbation", "strength", "accuracy"]),
+        curves=read_curves(learning_curves),
+        parameters=shown_parameters(parameters),
+        environment=read_metrics(environment, ["packages"]),
+    )
+    if len(run.images) != len(run.predictions):
         raise PipelineError(
-            f"{test_images}: expected {len(table)} flattened square images, as many as "
-            f"{predictions} has rows, found shape {pixels.shape}"
+            f"{test_images}: expected {len(run.predictions)} images, as many as {predictions} has "
+            f"rows, found {len(run.images)}"
         )
-    images = pixels.reshape(-1, side, side)
-    save_figure(learning_curves_figure(curves), learning_curves_picture, params.dpi)
-    save_figure(confusion_figure(table), confusion_picture, params.dpi)
-    save_figure(gallery_figure(images, table, params.gallery_size), gallery_picture, params.dpi)
+    html = run_page(run, template.read_text(encoding="utf-8"), params.gallery_size)
+    page.write_text(html, encoding="utf-8", newline="\n")
+    for figure, picture in (
+        (learning_curves_figure(run.curves), learning_curves_picture),
+        (confusion_figure(run.predictions), confusion_picture),
+        (gallery_figure(run.images, run.predictions, params.gallery_size), gallery_picture),
+        (reliability_figure(run.reliability), reliability_picture),
+        (risk_coverage_figure(run.risk_coverage, run.metrics["rejection"]), risk_coverage_picture),
+    ):
+        save_figure(figure, picture, params.dpi)
+
+
+def shown_parameters(path: Path) -> dict[str, Any]:
+    """Return the parameters that the page shows: all that decide what the model has become."""
+    sections = {name: read_section(name, path) for name in ("preprocess", "train", "evaluate")}
+    return sections | {"recipe": read_params("train", path)["recipe"]}
 
 
 if __name__ == "__main__":

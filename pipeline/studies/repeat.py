@@ -1,30 +1,31 @@
 """Train a recipe with a seed, and test it: one run of the seed study.
 
-It writes studies/runs/RECIPE-SEED.json, with the accuracy on validation and test images, and
-studies/runs/RECIPE-SEED.csv, with the test images that the network gets wrong.
+It writes studies/runs/RECIPE-SEED.json, with the accuracy on validation and test images and what
+the network can decide alone, and studies/runs/RECIPE-SEED.csv, with the test images that it gets
+wrong.
 """
 
 import argparse
 import json
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from pipeline.assessment import Answers, EvaluateParams, assessment, operating_points
 from pipeline.backend import keras, pin
 from pipeline.command import clear_ending, dependencies_unchanged
 from pipeline.environment import environment
-from pipeline.examples import load_examples
+from pipeline.examples import Examples, load_examples
 from pipeline.stage import load_section
 from pipeline.training import TrainParams, train_network
 
 STUDIES_FILE = Path("studies/dvc.yaml")
-BATCH = 1000  # images per step of the test; it decides the speed and the last bits only
 
 
 def repeat(
     params: TrainParams,
+    evaluation: EvaluateParams,
     recipe: str,
     *,
     train_images: Path = Path("data/processed/train_images.npy"),
@@ -37,6 +38,8 @@ def repeat(
 ) -> None:
     """Write what became of a run, ``recipe`` being the name of the recipe in ``params``.
 
+    The network is assessed as ``evaluate`` assesses it.
+
     Raises:
         PipelineError: The data do not fit the parameters, or the loss is no longer finite.
     """
@@ -45,9 +48,16 @@ def repeat(
     validation = load_examples(validation_images, validation_labels)
     test = load_examples(test_images, test_labels)
     model, curves = train_network(training, validation, params)
-    predicted = model.predict(test.images, batch_size=BATCH, verbose=0).argmax(axis=1)
+
+    def answers(examples: Examples) -> Answers:
+        size = evaluation.batch_size
+        return Answers(model.predict(examples.images, batch_size=size, verbose=0), examples.labels)
+
+    tested = answers(test)
+    points = operating_points(answers(validation), evaluation)
+    predicted = tested.probabilities.argmax(axis=1)
     held_out = len(validation.labels)
-    (wrong,) = np.nonzero(predicted != test.labels)
+    (wrong,) = np.nonzero(~tested.correct)
     columns = {"image": wrong, "actual": test.labels[wrong], "predicted": predicted[wrong]}
     facts = {
         "recipe": recipe,
@@ -57,6 +67,8 @@ def repeat(
         "validation_accuracy": round(curves["val_accuracy"].iloc[-1] * held_out) / held_out,
         "test_accuracy": (len(predicted) - len(wrong)) / len(predicted),
         "test_images": len(predicted),
+        "operating_points": points,
+        **assessment(tested, points),
         "environment": environment(keras.config.backend(), device.name, device.settings),
     }
     runs.mkdir(exist_ok=True)
@@ -79,9 +91,16 @@ def main() -> None:
     parser.add_argument("recipe", metavar="RECIPE", help="one of params.yaml")
     parser.add_argument("seed", metavar="SEED", type=int, help="in place of train.seed")
     arguments = parser.parse_args()
-    load = partial(load_section, "train", TrainParams, recipe=arguments.recipe, seed=arguments.seed)
+
+    def load() -> tuple[TrainParams, EvaluateParams]:
+        changes = {"recipe": arguments.recipe, "seed": arguments.seed}
+        return (
+            load_section("train", TrainParams, **changes),
+            load_section("evaluate", EvaluateParams),
+        )
+
     with clear_ending("repeat"), dependencies_unchanged("repeat", load, STUDIES_FILE):
-        repeat(load(), arguments.recipe)
+        repeat(*load(), arguments.recipe)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Put the runs of the seed study together: two tables, a summary and a picture."""
+"""Put the runs of the seed study together: three tables, a summary and a picture."""
 
 import json
 from pathlib import Path
@@ -21,7 +21,9 @@ from pipeline.study import (
     summary,
 )
 from pipeline.study_figures import runs_figure
+from pipeline.study_rejection import calibration_summary, rejection_summary, rejection_table
 
+ASSESSED = ("operating_points", "calibration", "rejection")
 DPI = 150
 
 
@@ -38,6 +40,7 @@ def summarise(
     runs: Path = Path("studies/runs"),
     runs_table: Path = Path(RUNS_FILE),
     errors_table: Path = Path(ERRORS_FILE),
+    rejection: Path = Path("studies/rejection.csv"),
     summary_file: Path = Path("studies/summary.json"),
     picture: Path = Path("studies/runs.png"),
 ) -> None:
@@ -64,7 +67,14 @@ def summarise(
     pd.DataFrame(facts)[RUN_COLUMNS].to_csv(runs_table, index=False, lineterminator="\n")
     pd.concat(errors).to_csv(errors_table, index=False, lineterminator="\n")
     study = parse_study(runs_table.read_bytes(), errors_table.read_bytes(), "the study")
-    text = json.dumps(summary(study), indent=2) + "\n"
+    decisions = rejection_table(facts)
+    decisions.to_csv(rejection, index=False, lineterminator="\n", float_format="%.9g")
+    decided, calibrated = rejection_summary(decisions), calibration_summary(facts)
+    values = {
+        recipe: found | {"calibration": calibrated[recipe], "rejection": decided[recipe]}
+        for recipe, found in summary(study).items()
+    }
+    text = json.dumps(values, indent=2) + "\n"
     summary_file.write_text(text, encoding="utf-8", newline="\n")
     save_figure(runs_figure(study.runs), picture, DPI)
 
@@ -80,7 +90,7 @@ def read_run(runs: Path, recipe: str, seed: int) -> tuple[dict[str, Any], pd.Dat
     try:
         facts = json.loads(file.read_text(encoding="utf-8"))
         errors = pd.read_csv(file.with_suffix(".csv")).assign(recipe=recipe, seed=seed)
-        wanted = [*RUN_COLUMNS, "parameters", "environment"]
+        wanted = [*RUN_COLUMNS, "parameters", "environment", *ASSESSED]
         return {key: facts[key] for key in wanted}, errors[ERROR_COLUMNS]
     except (ValueError, KeyError, TypeError) as error:
         raise PipelineError(f"{file} and .csv: not the files of a run: {error}") from error

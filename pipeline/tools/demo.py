@@ -44,7 +44,12 @@ PARAMETERS = {
             "distortion": None,
         },
     },
-    "evaluate": {"batch_size": 100, "threads": 2},
+    "evaluate": {
+        "batch_size": 100,
+        "threads": 2,
+        "target_errors": [0.05, 0.02],
+        "certainty": 0.9,
+    },
     "plot": {"gallery_size": 24, "dpi": 150},
 }
 # The folder lies in a Git repository that is not to know of it.
@@ -73,10 +78,9 @@ def demo(folder: Path = PROJECT / "demo") -> None:
     low, high = metrics["accuracy_interval"]["low"], metrics["accuracy_interval"]["high"]
     print(
         f"\n{metrics['accuracy']:.1%} of {TEST_SIZE} test digits classified correctly "
-        f"(95% interval {low:.1%} to {high:.1%}).\nPictures:"
+        f"(95% interval {low:.1%} to {high:.1%}).\nAll of it on one page: "
+        f"{folder / 'reports/index.html'}"
     )
-    for picture in sorted((folder / "reports/figures").glob("*.png")):
-        print(f"  {picture}")
 
 
 def copy_project(folder: Path) -> None:

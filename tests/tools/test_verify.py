@@ -155,7 +155,7 @@ def test_reproduced_in_a_bare_clone_under_other_settings(
     assert facts["first_difference"] is None
     assert facts["environment"] == []
     outputs = facts["outputs"]
-    assert len(outputs) == 18
+    assert len(outputs) == 27
     assert all(output["same"] and output["locked"] == output["reproduced"] for output in outputs)
     stages = ["download", "preprocess", "train", "evaluate", "plot"]
     assert list(dict.fromkeys(output["stage"] for output in outputs)) == stages

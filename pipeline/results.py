@@ -1,0 +1,79 @@
+"""Metrics and tables on disk: JSON and CSV that people, DVC and the next stage read."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline.stage import PipelineError
+
+
+def write_metrics(path: Path, metrics: dict[str, Any]) -> None:
+    """Write metrics as JSON.
+
+    Raises:
+        PipelineError: One of them is infinite or not a number, which JSON has no words for.
+    """
+    for name, value in pd.json_normalize(metrics).iloc[0].items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise PipelineError(f"{path}: {name} is not a finite number but {value}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(metrics, indent=2, allow_nan=False) + "\n"
+    path.write_text(text, encoding="utf-8", newline="\n")
+
+
+def read_metrics(path: Path, keys: list[str]) -> dict[str, Any]:
+    """Return the metrics in a JSON file.
+
+    Args:
+        path: The file.
+        keys: That it must have, besides others.
+
+    Raises:
+        PipelineError: The file is no such JSON object.
+        OSError: The file cannot be opened.
+    """
+    try:
+        metrics = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise PipelineError(f"{path}: not JSON: {error}") from error
+    if not isinstance(metrics, dict) or not metrics.keys() >= set(keys):
+        raise PipelineError(f"{path}: expected a JSON object with {', '.join(keys)}")
+    return metrics
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Write a table as CSV, with nine digits, as many as thresholds have."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table.to_csv(path, index=False, lineterminator="\n", float_format="%.9g")
+
+
+def read_table(path: Path, columns: list[str]) -> pd.DataFrame:
+    """Return the table in a CSV file.
+
+    Args:
+        path: The file.
+        columns: That it must have: the first may hold names, the others must hold numbers.
+
+    Raises:
+        PipelineError: The file is no such table.
+        OSError: The file cannot be opened.
+    """
+    content = path.open("rb")
+    try:
+        with content:
+            table = pd.read_csv(content)
+    except ValueError as error:
+        raise PipelineError(f"{path}: not a table: {' '.join(str(error).split())}") from error
+    in_order = table.index.equals(pd.RangeIndex(len(table)))
+    if list(table.columns) != columns or not in_order or table.empty:
+        raise PipelineError(f"{path}: expected rows of the columns {', '.join(columns)}")
+    numbers = table[columns[1:]]
+    if any(kind.kind not in "if" for kind in numbers.dtypes) or not np.isfinite(numbers).all(
+        axis=None
+    ):
+        raise PipelineError(f"{path}: expected finite numbers in {', '.join(columns[1:])}")
+    return table

@@ -1,0 +1,40 @@
+"""A run: all that it has come to, in one place."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run has come to; all but the images as the stages write it.
+
+    Attributes:
+        images: Of the test set, shape (n, height, width), in [0, 1].
+        predictions: Of those images.
+        metrics: What they come to.
+        points: The operating points.
+        by_class: Precision, recall, F1 and support.
+        reliability: Accuracy by confidence, before and after calibration.
+        risk_coverage: Errors among the images decided, by their share.
+        robustness: Accuracy by perturbation and strength.
+        curves: The learning curves.
+        parameters: Sections of the parameter file.
+        environment: What the network was trained on.
+    """
+
+    images: NDArray[np.float32]
+    predictions: pd.DataFrame
+    metrics: Mapping[str, Any]
+    points: Mapping[str, Any]
+    by_class: pd.DataFrame
+    reliability: pd.DataFrame
+    risk_coverage: pd.DataFrame
+    robustness: pd.DataFrame
+    curves: pd.DataFrame
+    parameters: Mapping[str, Any]
+    environment: Mapping[str, Any]
