@@ -13,6 +13,7 @@ from pipeline.figures import (
     confusion_counts,
     confusion_figure,
     gallery_figure,
+    learning_curve_figure,
     learning_curves_figure,
     percentage,
     save_figure,
@@ -23,7 +24,14 @@ def predictions(
     actual: list[int], predicted: list[int], confidence: list[float] | None = None
 ) -> pd.DataFrame:
     confidence = confidence or [0.5] * len(actual)
-    return pd.DataFrame({"actual": actual, "predicted": predicted, "confidence": confidence})
+    return pd.DataFrame(
+        {
+            "actual": actual,
+            "predicted": predicted,
+            "confidence": 0.5,
+            "calibrated_confidence": confidence,
+        }
+    )
 
 
 EXAMPLE = predictions([0, 1, 2, 2, 1, 0], [0, 2, 2, 1, 1, 2], [0.9, 0.6, 1.0, 0.999999, 0.7, 0.8])
@@ -68,7 +76,7 @@ def test_gallery_shows_the_most_confident_errors_first() -> None:
     figure = gallery_figure(IMAGES, EXAMPLE, size=2)
     shown = [axes for axes in figure.axes if axes.images]
     assert [axes.get_title() for axes in shown] == ["2 → 1", "0 → 2"]
-    assert [axes.get_xlabel() for axes in shown] == ["> 99.99%", "80.00%"]
+    assert [axes.get_xlabel() for axes in shown] == ["> 99.99%\n#3", "80.00%\n#5"]
     np.testing.assert_array_equal(np.asarray(shown[0].images[0].get_array()), IMAGES[3])
     assert figure.get_suptitle().startswith("The 2 most confident of 3 errors")
 
@@ -87,12 +95,30 @@ def test_learning_curves_show_training_and_validation_on_the_same_axes() -> None
         np.testing.assert_array_equal(lines["validation"], CURVES[f"val_{quantity}"])
 
 
+@pytest.mark.parametrize("quantity", ["loss", "accuracy"])
+def test_curve_on_its_own_is_the_same_as_beside_the_other(quantity: str) -> None:
+    (alone,) = learning_curve_figure(CURVES, quantity).axes
+    together = learning_curves_figure(CURVES).axes[["loss", "accuracy"].index(quantity)]
+    for line, other in zip(alone.lines, together.lines, strict=True):
+        np.testing.assert_array_equal(line.get_xydata(), other.get_xydata())
+        assert line.get_label() == other.get_label()
+        assert (line.get_color(), line.get_linestyle()) == (
+            other.get_color(),
+            other.get_linestyle(),
+        )
+    for read in ("get_xlabel", "get_ylabel", "get_yscale"):
+        assert getattr(alone, read)() == getattr(together, read)()
+
+
 def test_single_epoch_is_drawn_as_a_point() -> None:
-    assert all(
-        line.get_marker() == "o"
-        for axes in learning_curves_figure(CURVES[:1]).axes
-        for line in axes.lines
-    )
+    figures = [
+        learning_curves_figure(CURVES[:1]),
+        learning_curve_figure(CURVES[:1], "loss"),
+        learning_curve_figure(CURVES[:1], "accuracy"),
+    ]
+    lines = [line for figure in figures for axes in figure.axes for line in axes.lines]
+    assert len(lines) == 8
+    assert all(line.get_marker() == "o" for line in lines)
 
 
 @pytest.mark.parametrize(

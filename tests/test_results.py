@@ -1,14 +1,20 @@
 import json
 import math
+import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
+import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pipeline.results import read_metrics, read_table, write_metrics, write_table
 from pipeline.stage import PipelineError
+
+Read = TypeVar("Read")
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
@@ -78,6 +84,80 @@ def test_metrics_that_are_none_name_their_file(tmp_path: Path, content: str, fac
     path.write_text(content, encoding="latin-1")
     with pytest.raises(PipelineError, match=rf"metrics\.json: {fact}"):
         read_metrics(path, ["accuracy", "errors"])
+
+
+def test_table_cut_off_inside_a_row_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    write_table(path, pd.DataFrame({"name": ["a", "b"], "risk": [0.25, 0.125], "low": [0.0, 0.0]}))
+    content = path.read_bytes()
+    path.write_bytes(content[: content.rindex(b",")])
+    with pytest.raises(PipelineError, match=r"table\.csv: expected finite numbers in risk, low"):
+        read_table(path, ["name", "risk", "low"])
+
+
+# Pieces that are nearly a table or nearly JSON lead further than bytes at random.
+DAMAGED = st.binary(max_size=200) | st.lists(
+    st.sampled_from(
+        [b"name", b"risk", b"1", b"-", b".5", b"e999", b"NaN", b"true", b"9" * 30, b"\xef\xbb\xbf"]
+    )
+    | st.sampled_from([bytes([value]) for value in b',\n\r"{}[]: \x00\xff']),
+    max_size=30,
+).map(b"".join)
+
+
+def ending(read: Callable[[], Read]) -> Read | str:
+    """Return what was read, or the message that there was instead."""
+    try:
+        return read()
+    except PipelineError as error:
+        return str(error)
+
+
+@settings(deadline=None)
+@given(DAMAGED)
+@example(b"name,risk\na,1\x00\n")
+@example(b"name,risk\na," + b"9" * 5000 + b"\n")
+def test_any_bytes_are_a_table_or_a_message_that_names_the_file(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes
+) -> None:
+    path = tmp_path_factory.mktemp("damaged") / "table.csv"
+    path.write_bytes(content)
+    found = ending(lambda: read_table(path, ["name", "risk"]))
+    if isinstance(found, pd.DataFrame):
+        assert np.isfinite(found["risk"].to_numpy(np.float64)).all()
+    else:
+        assert re.fullmatch(rf"{path}: .+", found)
+
+
+@settings(deadline=None)
+@given(DAMAGED)
+@example(b'{"accuracy": ' + b"9" * 5000 + b"}")
+@example(b'{"accuracy": "\\ud800"}')
+def test_any_bytes_are_metrics_or_a_message_that_names_the_file(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes
+) -> None:
+    path = tmp_path_factory.mktemp("damaged") / "metrics.json"
+    path.write_bytes(content)
+    found = ending(lambda: read_metrics(path, ["accuracy"]))
+    if isinstance(found, str):
+        assert re.fullmatch(rf"{path}: .+", found)
+    else:
+        assert "accuracy" in found
+
+
+def test_brackets_without_end_are_no_metrics(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.json"
+    path.write_text('{"accuracy": ' + "[" * 100_000)
+    with pytest.raises(PipelineError, match=r"metrics\.json: not JSON"):
+        read_metrics(path, ["accuracy"])
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_metric_that_is_not_finite_is_not_read_either(tmp_path: Path, value: str) -> None:
+    path = tmp_path / "metrics.json"
+    path.write_text(f'{{"accuracy": {value}}}')
+    with pytest.raises(PipelineError, match=r"metrics\.json: "):
+        read_metrics(path, ["accuracy"])
 
 
 def test_table_comes_back(tmp_path: Path) -> None:
