@@ -19,7 +19,7 @@ from pipeline.stage import Section
 
 
 def _unique(values: list[float]) -> list[float]:
-    if len(set(values)) < len(values):
+    if len({f"{value:g}" for value in values}) < len(values):
         raise ValueError("a value is listed twice")
     return values
 
@@ -107,6 +107,6 @@ def _calibration(answers: Answers, temperature: float) -> dict[str, float]:
         "expected_calibration_error": expected_calibration_error(
             confidences(probabilities), answers.correct
         ),
-        "negative_log_likelihood": negative_log_likelihood(probabilities, answers.labels),
+        "negative_log_likelihood": negative_log_likelihood(*answers, temperature),
         "brier_score": brier_score(probabilities, answers.labels),
     }

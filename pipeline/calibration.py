@@ -4,8 +4,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
-from scipy.special import softmax
-from sklearn.metrics import log_loss
+from scipy.special import log_softmax
 
 from pipeline.statistics import wilson_interval
 
@@ -24,12 +23,16 @@ def scaled(probabilities: NDArray[np.float32], temperature: float) -> NDArray[np
         probabilities: Shape (n, classes).
         temperature: 1 leaves them as they are.
     """
+    return np.exp(_log_scaled(probabilities, temperature))
+
+
+def _log_scaled(probabilities: NDArray[np.float32], temperature: float) -> NDArray[np.float64]:
     logarithms = np.log(np.maximum(probabilities.astype(np.float64), LEAST))
-    return np.asarray(softmax(logarithms / temperature, axis=1))
+    return np.asarray(log_softmax(logarithms / temperature, axis=1))
 
 
 def fit_temperature(probabilities: NDArray[np.float32], labels: NDArray[np.int32]) -> float:
-    """Return the temperature, 0.1 to 10, that makes labels most likely.
+    """Return the temperature, 0.1 to 10, that makes labels most likely, to four decimals.
 
     Args:
         probabilities: Shape (n, classes), of images that the network was not trained with.
@@ -37,12 +40,12 @@ def fit_temperature(probabilities: NDArray[np.float32], labels: NDArray[np.int32
     """
 
     def loss(logarithm: float) -> float:
-        return negative_log_likelihood(scaled(probabilities, float(np.exp(logarithm))), labels)
+        return negative_log_likelihood(probabilities, labels, float(np.exp(logarithm)))
 
     bounds = (np.log(COLDEST), np.log(HOTTEST))
     found = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-6})
     # Where all classes are equally probable, every temperature is as good as any other.
-    return float(np.exp(found.x)) if found.fun < loss(0.0) else 1.0
+    return round(float(np.exp(found.x)), 4) if found.fun < loss(0.0) else 1.0
 
 
 def confidences(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -57,10 +60,16 @@ def confidences(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(np.round(probabilities.max(axis=1), 9))
 
 
-def negative_log_likelihood(probabilities: NDArray[np.float64], labels: NDArray[np.int32]) -> float:
-    """Return the mean of -log(probability of the label), in nats."""
-    classes = range(probabilities.shape[1])
-    return float(log_loss(labels, probabilities, labels=classes))
+def negative_log_likelihood(
+    probabilities: NDArray[np.float32], labels: NDArray[np.int32], temperature: float
+) -> float:
+    """Return the mean of -log(probability of the label) at a temperature, in nats.
+
+    It is computed from logarithms: a probability clipped where it becomes too small for a float
+    would be worth no more than the clip, and a network might seem best where it is overconfident.
+    """
+    logarithms = _log_scaled(probabilities, temperature)
+    return float(-logarithms[np.arange(len(labels)), labels].mean())
 
 
 def brier_score(probabilities: NDArray[np.float64], labels: NDArray[np.int32]) -> float:

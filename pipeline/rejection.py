@@ -117,7 +117,7 @@ def choose_threshold(
     be among the k most confident images is set such that a classifier wrong with probability
     ``target``, whatever its confidence, would meet that for any k with probability 1 -
     ``certainty`` at most. The guarantee presumes one thing: images whose confidence lies below
-    that at which the risk exceeds the target are wrong at least that often.
+    that at which the risk exceeds the target are wrong at least as often as the target.
 
     Args:
         confidence: Of images that the network was not trained with, shape (n,).

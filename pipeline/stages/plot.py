@@ -82,6 +82,7 @@ def plot(
         (risk_coverage_figure(run.risk_coverage, run.metrics["rejection"]), risk_coverage_picture),
     ):
         save_figure(figure, picture, params.dpi)
+    print(f"All of it on one page: {page}")
 
 
 def shown_parameters(path: Path) -> dict[str, Any]:

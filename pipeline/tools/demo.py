@@ -78,8 +78,7 @@ def demo(folder: Path = PROJECT / "demo") -> None:
     low, high = metrics["accuracy_interval"]["low"], metrics["accuracy_interval"]["high"]
     print(
         f"\n{metrics['accuracy']:.1%} of {TEST_SIZE} test digits classified correctly "
-        f"(95% interval {low:.1%} to {high:.1%}).\nAll of it on one page: "
-        f"{folder / 'reports/index.html'}"
+        f"(95% interval {low:.1%} to {high:.1%}).\nIn pictures: {folder / 'reports/index.html'}"
     )
 
 

@@ -33,7 +33,7 @@ def test_demo_runs_all_stages_without_network_and_touches_nothing_else(project: 
     assert metrics["accuracy"] > 0.85
     assert f"{metrics['accuracy']:.1%} of 397 test digits classified correctly" in output
     page = demo / "reports/index.html"
-    assert output.rstrip().endswith(f"All of it on one page: {page}")
+    assert output.rstrip().endswith(f"In pictures: {page}")
     assert f"{100 * metrics['accuracy']:.2f}%" in page.read_text(encoding="utf-8")
     # A second time, there is nothing to do.
     assert "Running stage" not in project.run("python", "-m", "pipeline.tools.demo")
