@@ -44,6 +44,7 @@ check: $(VENV)/.installed  ## Check style, types and workflows
 bench: $(VENV)/.installed  ## Measure speed and memory, as ratios taken side by side
 	$(RUN) $(BENCH) benchmarks/epoch.py
 	$(RUN) $(BENCH) benchmarks/distortion.py
+	$(RUN) $(BENCH) benchmarks/evaluation.py
 	$(RUN) $(BENCH) benchmarks/noop.py
 	$(RUN) $(BENCH) benchmarks/compare.py
 	$(RUN) $(BENCH) benchmarks/memory.py

@@ -1,0 +1,37 @@
+"""Seconds that the stages evaluate and plot take, against the import of Keras within them."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from side_by_side import report, side_by_side
+
+PROJECT = Path(__file__).parents[1]
+IMPORT = ("-c", "import pipeline.backend")
+STAGES = [("-m", f"pipeline.stages.{stage}") for stage in ("evaluate", "plot")]
+
+
+def seconds(*commands: tuple[str, str]) -> float:
+    """Return how long Python takes for commands, one after the other."""
+    start = time.perf_counter()
+    for command in commands:
+        subprocess.run([sys.executable, *command], cwd=PROJECT, capture_output=True, check=True)
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    """Measure and print."""
+    if not (PROJECT / "data/model/model.keras").exists():
+        sys.exit("evaluation.py measures a trained network: run `make repro` first")
+    print("Seconds of both stages, and of the import")
+    medians = side_by_side(
+        {"import of Keras": lambda: seconds(IMPORT), "evaluate and plot": lambda: seconds(*STAGES)}
+    )
+    beyond = medians["evaluate and plot"] - medians["import of Keras"]
+    print(f"Beyond the import: {beyond:.1f} s (at most 25 s)")
+    report("both / import", medians["evaluate and plot"] / medians["import of Keras"], "none")
+
+
+if __name__ == "__main__":
+    main()
