@@ -1,5 +1,6 @@
 """The studies, run by the real ``dvc`` on small data; with JAX, which is imported faster."""
 
+import gzip
 import json
 import os
 import re
@@ -13,12 +14,16 @@ import pandas as pd
 import pytest
 from conftest import ROOT, Project, finish
 
-from pipeline.stage import load_section
+from pipeline.stage import PipelineError, load_section
+from pipeline.studies.depict import depict
 from pipeline.studies.search import as_row
 from pipeline.training import TrainParams
 
 JAX = "jax"
 SEEDS = [0, 1, 2]
+LISTED = 30
+KNOWN = [3, 50, 199]  # test images; nothing is wrong with them
+TARGETS = ["0.005", "0.001"]
 RUNS = [f"repeat@{recipe}-{seed}" for recipe in ("original", "champion") for seed in SEEDS]
 
 
@@ -44,6 +49,7 @@ def done(
 
     def make_small(params: Any) -> None:
         params["summarise"]["seeds"] = SEEDS
+        params["doubt"].update(folds=2, listed=LISTED, known_test_errors=KNOWN)
         params["search"].update(seeds=[0, 1], settings=[{}, {"distortion": {"elastic": 0.0}}])
 
     project.edit_params(make_small, "studies/params.yaml")
@@ -65,7 +71,8 @@ def test_first_run_trains_every_recipe_with_every_seed_and_the_second_none(
     done: tuple[Project, list[str]], studied: Project
 ) -> None:
     _, ran = done
-    assert set(ran) == {*RUNS, "summarise", "illustrate"}
+    assert set(ran) == {*RUNS, "summarise", "illustrate", "doubt", "depict"}
+    assert ran.index("doubt") < ran.index("depict")
     assert study(studied) == []
     assert "up to date" in studied.run("dvc", "status")
 
@@ -85,6 +92,9 @@ def test_clone_without_data_has_the_results_of_the_studies(
     found = metrics[""]["data"]["studies/summary.json"]["data"]
     assert list(found) == ["original", "champion"]
     assert found["champion"]["seeds"] == 3
+    doubts = metrics[""]["data"]["studies/label_doubts.json"]["data"]
+    assert doubts["train"]["images"] == 1300
+    assert (tmp_path / "clone/studies/label_doubts.png").exists()
     assert (tmp_path / "clone/studies/runs/champion-2.csv").exists()
 
 
@@ -109,6 +119,121 @@ def test_summary_is_what_the_runs_say(studied: Project) -> None:
         assert (found["minimum"], found["maximum"]) == (min(accuracies), max(accuracies))
         reach = 4.302653 * np.std(accuracies, ddof=1) / np.sqrt(3)  # Student's t, 2 degrees
         assert found["mean_interval"]["high"] == pytest.approx(np.mean(accuracies) + reach)
+
+
+def test_what_can_be_decided_alone_is_what_the_runs_say(studied: Project) -> None:
+    folder = studied.folder / "studies"
+    summary = json.loads((folder / "summary.json").read_text())
+    table = pd.read_csv(folder / "rejection.csv")
+    assert len(table) == len(RUNS) * len(TARGETS)
+    rows = iter(table.to_dict("records"))
+    for recipe in ("original", "champion"):
+        runs = [json.loads((folder / f"runs/{recipe}-{n}.json").read_text()) for n in SEEDS]
+        for run in runs:
+            for target in TARGETS:
+                row, found = next(rows), run["rejection"][target]
+                assert (row["recipe"], row["seed"]) == (recipe, run["seed"])
+                assert row["target_error"] == float(target)
+                assert row["coverage"] == found["coverage"]
+                assert row["errors"] == found["errors"]
+                threshold = run["operating_points"]["thresholds"][target]
+                wanted = np.nan if threshold is None else threshold
+                assert row["threshold"] == pytest.approx(wanted, nan_ok=True)
+        temperatures = [run["operating_points"]["temperature"] for run in runs]
+        calibration = summary[recipe]["calibration"]
+        assert calibration["temperature"] == pytest.approx(np.mean(temperatures))
+        assert list(summary[recipe]["rejection"]) == TARGETS
+        # 100 validation images are too few for any threshold.
+        assert summary[recipe]["rejection"]["0.001"] == {
+            "runs_with_threshold": 0,
+            "mean_coverage": 0,
+            "minimum_coverage": 0,
+            "maximum_coverage": 0,
+        }
+
+
+def test_doubts_are_of_images_of_either_part_with_the_labels_that_they_have(
+    studied: Project,
+) -> None:
+    folder = studied.folder / "studies"
+    raw = studied.folder / "data/raw"
+    table = pd.read_csv(folder / "label_doubts.csv")
+    facts = json.loads((folder / "label_doubts.json").read_text())
+    for part, prefix, images in (("train", "train", 1300), ("test", "t10k", 200)):
+        content = gzip.decompress((raw / f"{prefix}-labels-idx1-ubyte.gz").read_bytes())
+        labels = np.frombuffer(content, np.uint8, offset=8)
+        mine = table[table["part"] == part]
+        assert facts[part]["images"] == len(labels) == images
+        assert len(mine) == min(LISTED, facts[part]["disagreements"])
+        assert mine["image"].is_unique
+        assert (labels[mine["image"]] == mine["label"]).all()
+        assert (mine["label"] != mine["suggestion"]).all()
+        margin = mine["suggestion_probability"] - mine["label_probability"]
+        assert (margin > 0).all()
+        assert margin.is_monotonic_decreasing
+    top = set(table[table["part"] == "test"]["image"][:50])
+    assert facts["test"]["known_label_errors"] == len(KNOWN)
+    assert facts["test"]["known_in_top_50"] == len(top & set(KNOWN))
+    assert facts["operating_points"]["validation_images"] == 1300
+    assert list(facts["rejection"]) == TARGETS
+
+
+def test_changed_list_of_known_errors_reruns_the_doubts_alone(studied: Project) -> None:
+    studied.edit_params(
+        lambda params: params["doubt"].update(known_test_errors=[]), "studies/params.yaml"
+    )
+    before = (studied.folder / "studies/label_doubts.csv").read_bytes()
+    # The table is the same as before, so the picture has not to be drawn again.
+    assert study(studied) == ["doubt"]
+    assert (studied.folder / "studies/label_doubts.csv").read_bytes() == before
+    facts = json.loads((studied.folder / "studies/label_doubts.json").read_text())
+    assert facts["test"]["known_in_top_50"] == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "not a table"),
+        ("{header}\n", "expected rows of the columns part, image"),
+        ("{header}\ntrain,1300,1,2,0.1,0.9\n", "lists images that the train images have not got"),
+        ("{header}\ntest,-1,1,2,0.1,0.9\n", "lists images that the test images have not got"),
+        ("{header}\ntest,one,1,2,0.1,0.9\n", "expected finite numbers in image"),
+    ],
+)
+def test_damaged_table_of_doubts_is_a_message(
+    done: tuple[Project, list[str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    content: str,
+    message: str,
+) -> None:
+    folder = done[0].folder
+    header = (folder / "studies/label_doubts.csv").read_text().splitlines()[0]
+    table = tmp_path / "label_doubts.csv"
+    table.write_text(content.format(header=header))
+    monkeypatch.chdir(folder)
+    with pytest.raises(PipelineError, match=rf"label_doubts\.csv: {message}"):
+        depict(table=table, picture=tmp_path / "label_doubts.png")
+    assert not (tmp_path / "label_doubts.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"known_test_errors": [200]}, "doubt.known_test_errors: an index beyond the last test"),
+        ({"folds": 1}, "studies/params.yaml: doubt.folds: .* greater than or equal to 2"),
+        ({"listed": 0}, "studies/params.yaml: doubt.listed: "),
+    ],
+)
+def test_doubt_that_cannot_be_run_is_a_message(
+    studied: Project, change: dict[str, Any], message: str
+) -> None:
+    studied.edit_params(lambda params: params["doubt"].update(change), "studies/params.yaml")
+    output = studied.run(
+        "python", "-m", "pipeline.studies.doubt", "champion", status=1, KERAS_BACKEND=JAX
+    )
+    (line,) = output.splitlines()
+    assert re.match(rf"doubt: {message}", line)
 
 
 def test_run_with_the_pipelines_seed_is_the_pipelines_result(studied: Project) -> None:

@@ -1,0 +1,122 @@
+"""Runs of networks that nobody trained: what they answer is made up, the rest follows from it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from conftest import ROOT
+from numpy.typing import NDArray
+from ruamel.yaml import YAML
+
+from pipeline.assessment import Answers, EvaluateParams, assessment, operating_points
+from pipeline.calibration import reliability_table
+from pipeline.classification import class_table, classification_metrics
+from pipeline.predictions import predictions_table, write_predictions
+from pipeline.rejection import risk_coverage
+from pipeline.results import write_metrics, write_table
+from pipeline.robustness import accuracies
+from pipeline.run import Run
+from pipeline.stage import load_section
+from pipeline.stages.plot import shown_parameters
+
+PARAMETERS = ROOT / "params.yaml"
+ENVIRONMENT = {"packages": {"keras": "3"}, "device": "CPU"}
+VALIDATION_IMAGES = 5000
+
+
+def probabilities_of(
+    predicted: NDArray[np.int64], confidence: NDArray[np.float64], classes: int = 10
+) -> NDArray[np.float32]:
+    """Return the answers of a network that predicts these classes with these confidences.
+
+    Args:
+        predicted: Shape (n,).
+        confidence: Shape (n,), each more than that of any other class.
+        classes: What it can tell apart, the rest of the confidence being shared among the others.
+    """
+    rest = (1 - confidence) / max(classes - 1, 1)
+    answers = np.tile(rest[:, None], (1, classes))
+    answers[np.arange(len(predicted)), predicted] = confidence
+    return answers.astype(np.float32)
+
+
+def made_up_run(labels: NDArray[np.int64], probabilities: NDArray[np.float32]) -> Run:
+    """Return a run of a network that gives these answers to images of noise with these labels.
+
+    On its validation images, which are more, it does as well.
+    """
+    params = load_section("evaluate", EvaluateParams, PARAMETERS)
+    pixels = np.random.default_rng(0).integers(0, 256, (len(labels), 28, 28))
+    images = (pixels / 255).astype(np.float32)
+    test = Answers(probabilities, labels.astype(np.int32))
+    times = -(-VALIDATION_IMAGES // len(labels))
+    points = operating_points(Answers(*(np.concatenate([part] * times) for part in test)), params)
+    confidence = test.confidences(points["temperature"])
+    table = predictions_table(test.labels, probabilities, confidence)
+    classes = probabilities.shape[1]
+    steps = np.array([1.0, 2.0, 3.0])
+    return Run(
+        images=images,
+        predictions=table,
+        metrics={
+            **classification_metrics(table, classes),
+            "loss": 0.5,
+            "parameters": 109_946,
+            **assessment(test, points),
+        },
+        points=points,
+        by_class=class_table(table, classes),
+        reliability=pd.concat(
+            reliability_table(values, test.correct).assign(calibration=name)
+            for name, values in (("before", table["confidence"].to_numpy()), ("after", confidence))
+        )[["calibration", "images", "confidence", "accuracy", "low", "high"]],
+        risk_coverage=risk_coverage(confidence, test.correct),
+        robustness=accuracies(images, test.labels, lambda _: probabilities),
+        curves=pd.DataFrame(
+            {
+                "epoch": steps,
+                "loss": 1 / steps,
+                "accuracy": 1 - 0.5 / steps,
+                "val_loss": 1.5 / steps,
+                "val_accuracy": 1 - 0.75 / steps,
+            }
+        ),
+        parameters=shown_parameters(PARAMETERS),
+        environment=ENVIRONMENT,
+    )
+
+
+def written(run: Run, folder: Path) -> dict[str, Any]:
+    """Write a run as the stages do, and return the paths that ``plot`` is given, by argument."""
+    inputs = {
+        "test_images": folder / "test_images.npy",
+        "operating_points": folder / "operating_points.json",
+        "environment": folder / "environment.json",
+        "learning_curves": folder / "learning_curves.csv",
+        "metrics": folder / "metrics.json",
+        "predictions": folder / "predictions.csv",
+        "by_class": folder / "by_class.csv",
+        "reliability": folder / "reliability.csv",
+        "risk_coverage": folder / "risk_coverage.csv",
+        "robustness": folder / "robustness.csv",
+        "parameters": folder / "params.yaml",
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    np.save(inputs["test_images"], run.images.reshape(len(run.images), -1))
+    for name, values in (("operating_points", run.points), ("metrics", run.metrics)):
+        write_metrics(inputs[name], dict(values))
+    inputs["environment"].write_text(json.dumps(run.environment), encoding="utf-8")
+    run.curves.astype({"epoch": int}).to_csv(inputs["learning_curves"], index=False)
+    write_predictions(inputs["predictions"], run.predictions)
+    for name in ("by_class", "reliability", "risk_coverage", "robustness"):
+        write_table(inputs[name], getattr(run, name))
+    YAML(typ="safe").dump(YAML(typ="safe").load(PARAMETERS), inputs["parameters"])
+    pictures = ("learning_curves", "confusion", "gallery", "reliability", "risk_coverage")
+    return {
+        **inputs,
+        "template": ROOT / "pipeline/run_page.html",
+        "page": folder / "index.html",
+        **{f"{name}_picture": folder / f"{name}.png" for name in pictures},
+    }

@@ -1,0 +1,619 @@
+"""The page of a run as a user sees it: made by the stage, looked at in a browser."""
+
+import base64
+import io
+import json
+import re
+import shutil
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import pytest
+from browser import Chromium, View
+from conftest import ROOT, Project
+from made_up_runs import made_up_run, probabilities_of, written
+from numpy.typing import NDArray
+from PIL import Image
+from playwright.sync_api import Locator
+
+from pipeline.figures import percentage
+from pipeline.run import Run
+from pipeline.run_page import DIGITS_PER_CELL, run_page
+from pipeline.stage import PipelineError
+from pipeline.stages.plot import PlotParams, plot
+
+Scheme = Literal["light", "dark"]
+COARSE = PlotParams(gallery_size=24, dpi=50)
+TEMPLATE = (ROOT / "pipeline/run_page.html").read_text(encoding="utf-8")
+CHARTS = 8  # risk and coverage, reliability, four perturbations, loss, accuracy
+NAMESPACES = {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
+
+# Of each text that is shown: itself, its contrast with what is behind it.
+CONTRASTS = """() => {
+  const context = document.createElement("canvas").getContext("2d", {willReadFrequently: true});
+  const rgba = (colour) => {
+    context.clearRect(0, 0, 1, 1);
+    context.fillStyle = colour;
+    context.fillRect(0, 0, 1, 1);
+    return [...context.getImageData(0, 0, 1, 1).data];
+  };
+  const luminance = (colour) => colour.slice(0, 3)
+    .map((part) => part / 255)
+    .map((part) => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, part, place) => sum + part * [0.2126, 0.7152, 0.0722][place], 0);
+  const behind = (element) => {
+    for (; element; element = element.parentElement) {
+      const colour = rgba(getComputedStyle(element).backgroundColor);
+      if (colour[3] === 255) return colour;
+    }
+  };
+  const walker = document.createTreeWalker(document.querySelector("main"), NodeFilter.SHOW_TEXT);
+  const found = [];
+  while (walker.nextNode()) {
+    const text = walker.currentNode.textContent.trim();
+    const element = walker.currentNode.parentElement;
+    if (!text || element.closest("style") || !element.checkVisibility()) continue;
+    const style = getComputedStyle(element);
+    const ink = rgba(element.closest("svg") ? style.fill : style.color);
+    const [dark, light] = [luminance(ink), luminance(behind(element))].sort((a, b) => a - b);
+    found.push([text, (light + 0.05) / (dark + 0.05)]);
+  }
+  return found;
+}"""
+CELLS = """(rows) => rows.map((row) => [...row.querySelectorAll("td")].map(
+    (cell) => cell.innerText.trim() === "·" ? 0 : Number(cell.innerText)))"""
+SIZES = """(charts) => charts.map((chart) => [...chart.querySelectorAll("path")].map((path) => [
+    (path.getAttribute("d") ?? "").trim().length,
+    Math.max(path.getBoundingClientRect().width, path.getBoundingClientRect().height)]))"""
+
+
+@pytest.fixture(scope="module")
+def page(original: tuple[Project, list[str]]) -> Path:
+    """The page that the pipeline made on small data."""
+    project, _ = original
+    return project.folder / "reports/index.html"
+
+
+def careless_run() -> Run:
+    """Return a run with errors in most cells, and more images in some than the page shows."""
+    random = np.random.default_rng(3)
+    labels = np.repeat(np.arange(10), 50)
+    slips = np.where(random.random(500) < 0.4, random.integers(0, 10, 500), labels)
+    slips[:30] = 7  # zeros taken for sevens
+    confidence = random.uniform(0.3, 1, 500).round(3)
+    return made_up_run(labels, probabilities_of(slips, confidence))
+
+
+@pytest.fixture(scope="module")
+def careless(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Path]:
+    """A run with many errors, and its page."""
+    run, path = careless_run(), tmp_path_factory.mktemp("careless") / "index.html"
+    path.write_text(run_page(run, TEMPLATE, 24), encoding="utf-8")
+    return run, path
+
+
+def assert_whole(view: View) -> None:
+    assert view.requests == []
+    assert view.complaints == []
+    assert view.missing_images() == []
+    assert view.overflow() == 0
+
+
+def counted(predictions: pd.DataFrame) -> "Counter[tuple[int, int]]":
+    pairs = predictions[["actual", "predicted"]].to_numpy().tolist()
+    return Counter((actual, predicted) for actual, predicted in pairs)
+
+
+def shown_matrix(view: View) -> dict[tuple[int, int], int]:
+    """Return the counts of the confusion matrix as they can be read, without the zeros."""
+    rows: list[list[int]] = view.page.locator(".matrix tbody tr").evaluate_all(CELLS)
+    assert all(len(row) == len(rows) for row in rows)
+    return {
+        (actual, predicted): count
+        for actual, row in enumerate(rows)
+        for predicted, count in enumerate(row)
+        if count
+    }
+
+
+def tile_of(digit: Locator) -> NDArray[np.uint8]:
+    """Return the pixels of the sprite at the place that a digit's style names."""
+    address, x, y = digit.evaluate(
+        "(digit) => [getComputedStyle(digit).backgroundImage, "
+        "digit.style.getPropertyValue('--x'), digit.style.getPropertyValue('--y')]"
+    )
+    content = re.fullmatch(r'url\("data:image/png;base64,(.*)"\)', address)
+    assert content
+    sheet = np.asarray(Image.open(io.BytesIO(base64.b64decode(content[1]))))
+    left, top = 28 * int(x), 28 * int(y)
+    return sheet[top : top + 28, left : left + 28]
+
+
+def seen(digit: Locator) -> NDArray[np.uint8]:
+    """Return the pixels of a digit as they are on the screen, blown up to be told apart."""
+    large = {"width": "226px", "height": "226px", "position": "relative", "zIndex": "1"}
+    small = dict.fromkeys(large, "")
+    change = "(digit, style) => { Object.assign(digit.style, style); }"
+    digit.evaluate(change, large)
+    picture = Image.open(io.BytesIO(digit.screenshot())).convert("L")
+    digit.evaluate(change, small)
+    return np.asarray(picture)[5:226:8, 5:226:8]  # in the middle of eight pixels, after a border
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_page_is_whole(page: Path, chromium: Chromium, width: int, scheme: Scheme) -> None:
+    with chromium.view(page, width, scheme) as view:
+        assert_whole(view)
+        view.page.locator("summary").evaluate_all("(all) => all.forEach((one) => one.click())")
+        assert view.overflow() == 0
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_text_stands_out_from_what_is_behind_it(
+    page: Path, careless: tuple[Run, Path], chromium: Chromium, scheme: Scheme
+) -> None:
+    for path in (page, careless[1]):
+        with chromium.view(path, scheme=scheme) as view:
+            view.page.locator("summary").evaluate_all("(all) => all.forEach((one) => one.click())")
+            contrasts: list[tuple[str, float]] = view.page.evaluate(CONTRASTS)
+            assert len(contrasts) > 300
+            assert [text for text in contrasts if text[1] < 4.5] == []
+
+
+def test_two_schemes_have_two_colours_of_the_page(page: Path, chromium: Chromium) -> None:
+    schemes: tuple[Scheme, Scheme] = ("light", "dark")
+    colours = set()
+    for scheme in schemes:
+        with chromium.view(page, scheme=scheme) as view:
+            colours.add(view.page.evaluate("getComputedStyle(document.body).backgroundColor"))
+    assert len(colours) == 2
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_every_chart_is_drawn_and_told_in_words(page: Path, chromium: Chromium, width: int) -> None:
+    with chromium.view(page, width) as view:
+        charts = view.page.locator("figure svg")
+        assert charts.count() == CHARTS
+        for paths in charts.evaluate_all(SIZES):
+            assert len(paths) > 5
+            assert all(length for length, _ in paths)
+            # Some lie in definitions, and have no size of their own.
+            assert sum(size > 0 for _, size in paths) > 3
+        for box in charts.evaluate_all(
+            "(charts) => charts.map((chart) => chart.getBoundingClientRect().toJSON())"
+        ):
+            assert box["width"] > 150
+            assert box["height"] > 100
+            assert box["right"] <= width
+        images = view.page.locator("figure [role=img]")
+        texts = [image.get_attribute("aria-label") or "" for image in images.all()]
+        assert len(texts) == len(set(texts)) == CHARTS
+        assert all(re.search(r"\d", text) for text in texts)
+        assert all(image.locator("svg").count() == 1 for image in images.all())
+
+
+def test_headings_go_down_a_level_at_a_time(page: Path, chromium: Chromium) -> None:
+    with chromium.view(page) as view:
+        headings = view.page.locator("h1, h2, h3, h4, h5, h6")
+        levels = headings.evaluate_all("(all) => all.map((one) => Number(one.tagName[1]))")
+        assert levels[0] == 1
+        assert levels.count(1) == 1
+        assert all(after - before <= 1 for before, after in pairwise(levels))
+        assert all(headings.all_inner_texts())
+        for section in view.page.locator("section").all():
+            name = section.get_attribute("aria-labelledby")
+            assert section.locator(f"h2#{name}").count() == 1
+
+
+def test_numbers_of_the_page_are_those_of_the_reports(
+    original: tuple[Project, list[str]], page: Path, chromium: Chromium
+) -> None:
+    reports = original[0].folder / "reports"
+    metrics = json.loads((reports / "metrics.json").read_text())
+    accuracy = f"{100 * metrics['accuracy']:.2f}%"
+    with chromium.view(page) as view:
+        assert accuracy in view.page.title()
+        assert view.page.locator(".headline strong").inner_text() == accuracy
+        predictions = pd.read_csv(reports / "predictions.csv")
+        assert shown_matrix(view) == counted(predictions)
+        shown = view.page.locator("table:has(caption:text('Each class')) tbody tr")
+        rows = [row.split("\t") for row in shown.all_inner_texts()]
+        expected = pd.read_csv(reports / "by_class.csv")
+        for cells, row in zip(rows, expected.to_dict("records"), strict=True):
+            shares = [f"{100 * row[name]:.2f}%" for name in ("precision", "recall", "f1")]
+            assert cells == [str(row["class"]), *shares, str(row["support"])]
+        robust = pd.read_csv(reports / "robustness.csv")
+        texts = view.page.locator("figure details td").all_text_contents()
+        assert texts == [f"{100 * accuracy:.2f}%" for accuracy in robust["accuracy"]]
+        # 100 validation images are too few for any threshold.
+        assert view.page.locator(".cards dd", has_text=re.compile("^none$")).count() == 2
+
+
+def test_gallery_shows_the_most_confident_errors_with_their_images(
+    careless: tuple[Run, Path], chromium: Chromium
+) -> None:
+    run, page = careless
+    wrong = run.predictions[run.predictions["actual"] != run.predictions["predicted"]]
+    worst = wrong.sort_values("calibrated_confidence", ascending=False, kind="stable")[:24]
+    with chromium.view(page) as view:
+        tiles = view.page.locator("section[aria-labelledby=errors] li").all()
+        for tile, index in zip(tiles, worst.index, strict=True):
+            row = worst.loc[index]
+            assert tile.inner_text().split("\n") == [
+                f"{row.actual:.0f} → {row.predicted:.0f}",
+                percentage(float(row.calibrated_confidence)),
+                f"#{index}",
+            ]
+            expected = np.rint(255 * (1 - run.images[index]))
+            np.testing.assert_array_equal(tile_of(tile.locator(".digit")), expected)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_digit_on_the_screen_is_the_image(
+    careless: tuple[Run, Path], chromium: Chromium, scheme: Scheme
+) -> None:
+    run, page = careless
+    with chromium.view(page, scheme=scheme) as view:
+        for number in (0, 23):
+            tile = view.page.locator("section[aria-labelledby=errors] li").nth(number)
+            index = int(tile.inner_text().split("#")[1])
+            ink = np.rint(255 * run.images[index]).astype(int)
+            expected = 255 - ink if scheme == "light" else ink
+            assert np.abs(seen(tile.locator(".digit")) - expected).max() <= 2
+
+
+def cell_texts(run: Run, actual: int, predicted: int) -> list[str]:
+    """Return what is to be read below the digits of a cell."""
+    table = run.predictions
+    mine = table[(table["actual"] == actual) & (table["predicted"] == predicted)]
+    mine = mine.sort_values("calibrated_confidence", kind="stable", ascending=False)
+    if actual == predicted:
+        mine = mine[::-1]
+    confidences = map(percentage, mine["calibrated_confidence"][:DIGITS_PER_CELL])
+    return [f"{text}\n#{index}" for index, text in zip(mine.index, confidences, strict=False)]
+
+
+def test_cell_under_the_mouse_shows_its_digits(
+    careless: tuple[Run, Path], chromium: Chromium
+) -> None:
+    run, page = careless
+    counts = counted(run.predictions)
+    assert max(counts.values()) > DIGITS_PER_CELL
+    with chromium.view(page) as view:
+        assert shown_matrix(view) == counts
+        heading, tiles = view.page.locator("#cell h3"), view.page.locator("#cell li")
+        assert heading.get_attribute("aria-live") == "polite"
+        # At first, the most frequent error.
+        assert heading.inner_text() == f"0 → 7: 24 of {counts[0, 7]} images"
+        for (actual, predicted), count in sorted(counts.items())[::3]:
+            view.page.locator(f"[data-cell='{actual} {predicted}']").hover()
+            number = f"{count} images" if count > 1 else "1 image"
+            many = f"24 of {number}" if count > DIGITS_PER_CELL else number
+            assert heading.inner_text() == f"{actual} → {predicted}: {many}"
+            assert tiles.all_inner_texts() == cell_texts(run, actual, predicted)
+        for digit in view.page.locator("#cell .digit").all():
+            index = int((digit.get_attribute("aria-label") or "").removeprefix("Image "))
+            expected = np.rint(255 * (1 - run.images[index]))
+            np.testing.assert_array_equal(tile_of(digit), expected)
+
+
+def focused(view: View) -> str | None:
+    cell: str | None = view.page.evaluate("document.activeElement.dataset.cell ?? null")
+    return cell
+
+
+def test_keyboard_reaches_the_grid_once_and_every_cell_in_it(
+    careless: tuple[Run, Path], chromium: Chromium
+) -> None:
+    run, page = careless
+    counts = counted(run.predictions)
+    moves = {"ArrowUp": (-1, 0), "ArrowDown": (1, 0), "ArrowLeft": (0, -1), "ArrowRight": (0, 1)}
+
+    def neighbour(cell: tuple[int, int], key: str) -> tuple[int, int]:
+        """Return the next cell with digits, or the same where there is none."""
+        place = cell
+        while all(0 <= part < 10 for part in place):
+            place = (place[0] + moves[key][0], place[1] + moves[key][1])
+            if counts[place]:
+                return place
+        return cell
+
+    with chromium.view(page) as view:
+        stops = []
+        for _ in range(40):
+            view.page.keyboard.press("Tab")
+            stops.append(focused(view))
+            if view.page.evaluate("document.activeElement === document.body"):
+                break
+        else:
+            pytest.fail("Tab does not leave the page")
+        assert [stop for stop in stops if stop] == ["0 7"]
+        while focused(view) is None:
+            view.page.keyboard.press("Tab")
+        cell, visited = (0, 7), set()
+        for key in ("ArrowUp", *["ArrowLeft"] * 10, *["ArrowDown", *["ArrowRight"] * 3] * 4):
+            expected = neighbour(cell, key)
+            view.page.keyboard.press(key)
+            assert focused(view) == f"{expected[0]} {expected[1]}"
+            heading = view.page.locator("#cell h3").inner_text()
+            assert heading.startswith(f"{expected[0]} → {expected[1]}: ")
+            pressed = view.page.locator(".matrix [aria-pressed=true]")
+            assert pressed.evaluate_all("(all) => all.map((one) => one.dataset.cell)") == [
+                focused(view)
+            ]
+            assert view.page.locator(".matrix [tabindex='0']").count() == 1
+            cell = expected
+            visited.add(cell)
+        assert len(visited) > 12
+        style = "(cell) => getComputedStyle(cell).outlineStyle"
+        assert view.page.locator(".matrix :focus").evaluate(style) == "solid"
+
+
+def test_page_is_one_small_file_without_addresses(page: Path) -> None:
+    content = page.read_bytes()
+    assert len(content) < 5_000_000
+    addresses = set(re.findall(r"https?://[^\s\"'<>)]+", content.decode()))
+    assert addresses <= NAMESPACES
+    assert b"\r" not in content
+
+
+STYLE = """font.size: 20
+lines.linewidth: 7
+svg.fonttype: path
+axes.facecolor: black
+savefig.bbox: tight
+axes.unicode_minus: False
+"""
+
+
+@pytest.mark.parametrize(
+    ("style", "zone", "language"), [("", "UTC", "C"), (STYLE, "Asia/Kathmandu", "de_DE.UTF-8")]
+)
+def test_stage_gives_the_same_bytes_under_any_style_zone_and_language(
+    reproduced: Project, style: str, zone: str, language: str
+) -> None:
+    (reproduced.folder / "matplotlibrc").write_text(style)
+    for path in (reproduced.folder / "reports").rglob("*.png"):
+        path.unlink()
+    (reproduced.folder / "reports/index.html").unlink()
+    reproduced.stage("plot", TZ=zone, LC_ALL=language)
+    (reproduced.folder / "matplotlibrc").unlink()
+    assert reproduced.run("git", "status", "--porcelain") == ""
+
+
+# From here on, networks that nobody trained.
+
+
+def every(confidence: float, images: int = 40) -> NDArray[np.float64]:
+    return np.full(images, confidence)
+
+
+DIGITS = np.arange(40) % 10
+UNSURE = np.linspace(0.2, 1, 40)
+EDGES: dict[str, tuple[NDArray[np.int64], NDArray[np.float32]]] = {
+    "perfect": (DIGITS, probabilities_of(DIGITS, UNSURE)),
+    "perfect_and_certain": (DIGITS, probabilities_of(DIGITS, every(1.0))),
+    "constant": (DIGITS, np.full((40, 10), 0.1, np.float32)),
+    "single_class": (DIGITS, probabilities_of(np.full(40, 3), UNSURE)),
+    "class_missing": (DIGITS % 9, probabilities_of(DIGITS % 9, UNSURE)),
+    "all_wrong": (DIGITS, probabilities_of((DIGITS + 1) % 10, UNSURE)),
+    "all_wrong_and_certain": (DIGITS, probabilities_of((DIGITS + 1) % 10, every(1.0))),
+    "two_classes": (DIGITS % 2, probabilities_of(DIGITS // 5 % 2, 0.4 + UNSURE * 0.6, 2)),
+    "one_image": (DIGITS[1:2], probabilities_of(DIGITS[1:2], every(0.75, 1))),
+}
+
+
+@pytest.mark.parametrize("name", EDGES)
+def test_run_of_any_network_is_a_whole_page(name: str, tmp_path: Path, chromium: Chromium) -> None:
+    labels, probabilities = EDGES[name]
+    run = made_up_run(labels, probabilities)
+    paths = written(run, tmp_path / name)
+    plot(COARSE, **paths)
+    for argument, path in paths.items():
+        assert path.stat().st_size > 0, argument
+    errors = int((probabilities.argmax(axis=1) != labels).sum())
+    with chromium.view(paths["page"]) as view:
+        assert_whole(view)
+        assert view.page.locator("figure svg").count() == CHARTS
+        assert shown_matrix(view) == counted(run.predictions)
+        shown = min(errors, 24)
+        assert view.page.locator("section[aria-labelledby=errors] li").count() == shown
+        text = view.page.inner_text("main")
+        assert f"{shown} of {errors} errors" in text
+        pairs = view.page.locator("table:has(caption:text('Most confused pairs')) tbody tr")
+        wrong = [count for pair, count in counted(run.predictions).items() if len({*pair}) > 1]
+        if wrong:
+            assert pairs.count() == min(10, len(wrong))
+            assert pairs.first.inner_text().split("\t")[1] == str(max(wrong))
+        else:
+            assert pairs.all_inner_texts() == ["none"]
+        assert view.page.locator("#cell li").count() > 0
+        assert ("No threshold is sure to reach" in text) is (errors > 0)
+        assert not re.search(r"\bnan\b|\binf\b|None|undefined", text)
+        view.page.set_viewport_size({"width": 390, "height": 900})
+        assert view.overflow() == 0
+
+
+def test_perfect_network_decides_everything(tmp_path: Path, chromium: Chromium) -> None:
+    path = tmp_path / "index.html"
+    run = made_up_run(*EDGES["perfect_and_certain"])
+    path.write_text(run_page(run, TEMPLATE, 24), encoding="utf-8")
+    with chromium.view(path) as view:
+        cards = view.page.locator(".cards dd").all_inner_texts()
+        assert cards[:4] == ["100.0%", "0 errors among them: 0.000%"] * 2
+
+
+def test_gallery_is_as_large_as_asked_for() -> None:
+    run = careless_run()
+    for size in (1, 5, 400):
+        html = run_page(run, TEMPLATE, size)
+        gallery = html[html.index('id="errors"') : html.index('id="robust"')]
+        errors = int((run.predictions["actual"] != run.predictions["predicted"]).sum())
+        assert gallery.count('class="digit"') == min(size, errors)
+
+
+def test_text_that_looks_like_html_is_shown_as_text(tmp_path: Path, chromium: Chromium) -> None:
+    hostile = '<script>document.title = "taken"</script> & </td> "quoted" \' {{ 7 * 7 }}'
+    run = made_up_run(*EDGES["single_class"])
+    parameters = {
+        **run.parameters,
+        "train": {**run.parameters["train"], "recipe": hostile},
+        "recipe": {hostile: hostile, "list": [hostile], "missing": None},
+    }
+    environment = {**run.environment, "device": hostile}
+    page = tmp_path / "index.html"
+    changed = replace(run, parameters=parameters, environment=environment)
+    page.write_text(run_page(changed, TEMPLATE, 24), encoding="utf-8")
+    with chromium.view(page) as view:
+        assert_whole(view)
+        assert view.page.title().startswith("Handwritten digits")
+        assert view.page.locator("script").count() == 2
+        assert view.page.locator("header b").inner_text() == hostile
+        settings = view.page.locator(".settings tbody tr").evaluate_all(
+            "(rows) => rows.map((row) => [...row.cells].map((cell) => cell.textContent))"
+        )
+        shown = dict(settings)
+        assert shown[f"recipe.{hostile}"] == shown["device"] == shown["train.recipe"] == hostile
+        assert json.loads(shown["recipe.list"]) == [hostile]
+        assert shown["recipe.missing"] == "none"
+
+
+INPUTS = [
+    "test_images",
+    "operating_points",
+    "environment",
+    "learning_curves",
+    "metrics",
+    "predictions",
+    "by_class",
+    "reliability",
+    "risk_coverage",
+    "robustness",
+    "parameters",
+]
+
+
+def cut_off(content: bytes) -> bytes:
+    """Return a file's beginning, to the middle of its last row or of its whole."""
+    comma = content.rfind(b",") if content.endswith(b"\n") else -1
+    return content[:comma] if comma > 0 else content[: len(content) // 2]
+
+
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "emptied": lambda _: b"",
+    "truncated": cut_off,
+    "binary": lambda content: bytes(range(256)) * (len(content) // 256 + 1),
+}
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The files of a run, in a folder of their own."""
+    return written(made_up_run(*EDGES["single_class"]), tmp_path_factory.mktemp("sound"))
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("name", INPUTS)
+def test_damaged_input_is_an_error_that_names_it_and_nothing_is_drawn(
+    sound: dict[str, Path], tmp_path: Path, name: str, damage: str
+) -> None:
+    paths: dict[str, Any] = {
+        argument: path if path == sound["template"] else tmp_path / path.name
+        for argument, path in sound.items()
+    }
+    for argument in INPUTS:
+        shutil.copyfile(sound[argument], paths[argument])
+    content = paths[name].read_bytes()
+    if name == "parameters" and damage == "truncated":
+        content = b"plot: {dpi: [" + content
+    paths[name].write_bytes(DAMAGES[damage](content))
+    with pytest.raises(PipelineError) as error:
+        plot(COARSE, **paths)
+    assert str(error.value).startswith(str(paths[name]))
+    assert "\n" not in str(error.value)
+    assert not paths["page"].exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("data/processed/test_images.npy", "truncated"),
+        ("reports/metrics.json", "binary"),
+        ("reports/by_class.csv", "emptied"),
+    ],
+)
+def test_stage_ends_with_a_line_and_no_traceback(
+    reproduced: Project, name: str, damage: str
+) -> None:
+    path = reproduced.folder / name
+    content = path.read_bytes()
+    path.unlink()  # DVC's cache may be linked to it
+    path.write_bytes(DAMAGES[damage](content))
+    output = reproduced.stage("plot", status=1)
+    assert output.startswith(f"plot: {name}: ")
+    assert output.count("\n") == 1
+
+
+def test_images_of_another_number_than_predictions_are_refused(
+    sound: dict[str, Path], tmp_path: Path
+) -> None:
+    np.save(tmp_path / "test_images.npy", np.zeros((39, 784), np.float32))
+    with pytest.raises(PipelineError, match=r"expected 40 images, .*, found 39"):
+        plot(COARSE, **{**sound, "test_images": tmp_path / "test_images.npy"})
+
+
+def test_missing_input_is_named(sound: dict[str, Path], tmp_path: Path) -> None:
+    for name in ("template", *INPUTS):
+        with pytest.raises(OSError, match="nowhere"):
+            plot(COARSE, **{**sound, name: tmp_path / "nowhere"})
+
+
+# Of two networks, one knows the class, which the first pixels tell, and the other does not look.
+SCRIPT = """
+import os
+from pathlib import Path
+import numpy as np
+from pipeline.assessment import EvaluateParams
+from pipeline.backend import keras, pin
+from pipeline.model_file import save_model
+from pipeline.network import build_network
+from pipeline.stage import load_section
+from pipeline.stages.evaluate import evaluate
+from pipeline.stages.plot import PlotParams, plot
+
+evaluation, drawing = load_section("evaluate", EvaluateParams), load_section("plot", PlotParams)
+pin(evaluation.threads)
+for part, count in (("validation", 5000), ("test", 200)):
+    labels = np.arange(count, dtype=np.int32) % 10
+    np.save(f"data/processed/{part}_labels.npy", labels)
+    np.save(f"data/processed/{part}_images.npy", np.eye(10, 784, dtype=np.float32)[labels])
+for name, weight in (("blind", 0), ("perfect", 30)):
+    model = build_network(784, [], 10, keras.optimizers.Adam(), seed=0)
+    model.set_weights([weight * np.eye(784, 10, dtype=np.float32), np.zeros(10, np.float32)])
+    save_model(model, Path("data/model/model.keras"))
+    evaluate(evaluation)
+    plot(drawing)
+    os.rename("reports/index.html", f"{name}.html")
+"""
+
+
+def test_networks_that_know_nothing_and_all_go_through_evaluation_and_plot(
+    reproduced: Project, chromium: Chromium
+) -> None:
+    for folder in ("data/processed", "data/model"):
+        shutil.rmtree(reproduced.folder / folder)
+        (reproduced.folder / folder).mkdir()
+    output = reproduced.run("python", "-c", SCRIPT, KERAS_BACKEND="jax")
+    for name, accuracy, card in (("blind", "10.00%", "none"), ("perfect", "100.00%", "100.0%")):
+        assert f"{accuracy} of 200 test images classified correctly" in output
+        with chromium.view(reproduced.folder / f"{name}.html") as view:
+            assert_whole(view)
+            assert view.page.locator(".headline strong").inner_text() == accuracy
+            assert view.page.locator(".cards dd").first.inner_text() == card
