@@ -542,6 +542,27 @@ def test_damaged_input_is_an_error_that_names_it_and_nothing_is_drawn(
 
 
 @pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("metrics", '"errors"', '"mistakes"'),
+        ("metrics", '"before"', '"earlier"'),
+        ("metrics", '"0.005"', '"0.007"'),
+        ("operating_points", '"certainty"', '"confidence"'),
+        ("robustness", "noise", "fog"),
+    ],
+)
+def test_input_that_lacks_what_the_page_shows_is_an_error_that_names_it(
+    sound: dict[str, Path], tmp_path: Path, name: str, old: str, new: str
+) -> None:
+    other = tmp_path / sound[name].name
+    content = sound[name].read_text(encoding="utf-8")
+    assert old in content
+    other.write_text(content.replace(old, new), encoding="utf-8")
+    with pytest.raises(PipelineError, match=other.name):
+        plot(COARSE, **{**sound, name: other})
+
+
+@pytest.mark.parametrize(
     ("name", "damage"),
     [
         ("data/processed/test_images.npy", "truncated"),
