@@ -58,7 +58,8 @@ def risk_coverage_figure(curve: pd.DataFrame, rejection: Mapping[str, Mapping[st
     axes.fill_between(
         curve["coverage"], curve["low"], curve["high"], color=TRAINING, alpha=0.18, linewidth=0
     )
-    axes.plot(curve["coverage"], curve["risk"], color=TRAINING, label="errors among them")
+    style = "o" if len(curve) == 1 else "-"  # a line of one point would not be seen
+    axes.plot(curve["coverage"], curve["risk"], style, color=TRAINING, label="errors among them")
     for target, found in rejection.items():
         axes.axhline(float(target), color=GREY, linewidth=0.8, linestyle=":")
         axes.annotate(
@@ -74,7 +75,7 @@ def risk_coverage_figure(curve: pd.DataFrame, rejection: Mapping[str, Mapping[st
     # Logarithmic but for its lowest part, since the risk may be zero.
     smallest = min((float(target) for target in rejection), default=0.001) / 2
     axes.set_yscale("symlog", linthresh=smallest, linscale=0.5)
-    highest = max(curve["risk"].max(), *map(float, rejection)) * 1.6
+    highest = max([curve["risk"].max(), *map(float, rejection)]) * 1.6
     axes.set(
         xlabel="share of images that the network decides",
         ylabel="errors among them",

@@ -52,6 +52,7 @@ def learning_curves_figure(curves: pd.DataFrame) -> Figure:
     for axes, quantity in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
         _draw_curve(axes, curves, quantity)
         axes.set_title(quantity.capitalize())
+    axes.legend(frameon=False, loc="lower right")
     return figure
 
 
@@ -63,7 +64,9 @@ def learning_curve_figure(curves: pd.DataFrame, quantity: str) -> Figure:
         quantity: "loss" or "accuracy".
     """
     figure = empty_figure(4.8, 3.4)
-    _draw_curve(figure.subplots(), curves, quantity)
+    axes = figure.subplots()
+    _draw_curve(axes, curves, quantity)
+    axes.legend(frameon=False, loc="upper right" if quantity == "loss" else "lower right")
     return figure
 
 
@@ -80,7 +83,6 @@ def _draw_curve(axes: Axes, curves: pd.DataFrame, quantity: str) -> None:
     else:
         axes.set_ylabel("images classified correctly")
         axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
-        axes.legend(frameon=False, loc="lower right")
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
 

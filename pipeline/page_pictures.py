@@ -12,14 +12,16 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
+from pipeline.figures import TRAINING, VALIDATION
+
 SPRITE_COLUMNS = 32
 # Colours of the figures, and what stands for them in the page's style, which knows light and dark.
 COLOURS = {
     "#000000": "currentColor",
     "#767676": "var(--quiet)",
     "#b0b0b0": "var(--line)",
-    "#0072b2": "var(--blue)",
-    "#d55e00": "var(--orange)",
+    TRAINING.lower(): "var(--blue)",
+    VALIDATION.lower(): "var(--orange)",
 }
 
 
@@ -51,7 +53,7 @@ def svg(figure: Figure, name: str) -> str:
     text = target.getvalue()
     text = text[text.index("<svg") :]
     # Numbered names of the parts: nothing refers to them, and every figure has the same.
-    text = re.sub(r' id="[a-zA-Z.]+_\d+"', "", text)
+    text = re.sub(r' id="[a-zA-Z0-9.]+_\d+"', "", text)
     for colour, variable in COLOURS.items():
         text = text.replace(colour, variable)
     return text.strip()

@@ -3,12 +3,15 @@
 import json
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
+from pydantic import TypeAdapter, ValidationError
 
 from pipeline.stage import PipelineError
+
+T = TypeVar("T")
 
 
 def write_metrics(path: Path, metrics: dict[str, Any]) -> None:
@@ -25,24 +28,24 @@ def write_metrics(path: Path, metrics: dict[str, Any]) -> None:
     path.write_text(text, encoding="utf-8", newline="\n")
 
 
-def read_metrics(path: Path, keys: list[str]) -> dict[str, Any]:
+def read_metrics(path: Path, form: type[T]) -> T:
     """Return the metrics in a JSON file.
 
     Args:
         path: The file.
-        keys: That it must have, besides others.
+        form: A dictionary type that names what the file must have; other entries are left out.
 
     Raises:
-        PipelineError: The file is no such JSON object.
+        PipelineError: The file is no JSON of that form.
         OSError: The file cannot be opened.
     """
+    content = path.read_bytes()
     try:
-        metrics = json.loads(path.read_bytes())
-    except ValueError as error:
-        raise PipelineError(f"{path}: not JSON: {error}") from error
-    if not isinstance(metrics, dict) or not metrics.keys() >= set(keys):
-        raise PipelineError(f"{path}: expected a JSON object with {', '.join(keys)}")
-    return metrics
+        return TypeAdapter(form).validate_json(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"])) or "JSON"
+        raise PipelineError(f"{path}: {place}: {first['msg']}") from error
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:

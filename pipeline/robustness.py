@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 Images = NDArray[np.float32]
+NOISE_SEED = 0
 CROSS = ndimage.generate_binary_structure(2, 1)[None]  # a pixel and its four neighbours, per image
 
 
@@ -45,8 +46,11 @@ def thickened(images: Images, pixels: float) -> Iterator[Images]:
 
 
 def noisy(images: Images, deviation: float) -> Iterator[Images]:
-    """Yield images with normal noise in every pixel, of that standard deviation, cut to [0, 1]."""
-    noise = np.random.default_rng(0).standard_normal(images.shape, dtype=np.float32)
+    """Yield images with normal noise in every pixel, of that standard deviation, cut to [0, 1].
+
+    It is the same noise for every strength, so that these differ in nothing else.
+    """
+    noise = np.random.default_rng(NOISE_SEED).standard_normal(images.shape, dtype=np.float32)
     yield np.clip(images + np.float32(deviation) * noise, 0, 1)
 
 

@@ -2,11 +2,64 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NotRequired
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pydantic import FiniteFloat
+from typing_extensions import TypedDict
+
+
+class Interval(TypedDict):
+    """Of 95% confidence."""
+
+    low: FiniteFloat
+    high: FiniteFloat
+
+
+class Scores(TypedDict):
+    """How far the confidence can be believed; 0 would be perfect."""
+
+    expected_calibration_error: FiniteFloat
+    negative_log_likelihood: FiniteFloat
+    brier_score: FiniteFloat
+
+
+class Calibration(TypedDict):
+    """Before and after the temperature."""
+
+    before: Scores
+    after: Scores
+
+
+class Decision(TypedDict):
+    """What is decided alone: a share, and the errors in it; risk is their share in that."""
+
+    coverage: FiniteFloat
+    errors: int
+    risk: NotRequired[FiniteFloat]
+    risk_interval: NotRequired[Interval]
+
+
+class Metrics(TypedDict):
+    """What ``evaluate`` measures, as far as it is shown; ``rejection`` is by target error."""
+
+    accuracy: FiniteFloat
+    accuracy_interval: Interval
+    errors: int
+    parameters: int
+    calibration: Calibration
+    rejection: dict[str, Decision]
+
+
+class OperatingPoints(TypedDict):
+    """What ``evaluate`` sets; ``thresholds`` are by target error."""
+
+    temperature: FiniteFloat
+    certainty: FiniteFloat
+    validation_images: int
+    thresholds: dict[str, FiniteFloat | None]
 
 
 @dataclass(frozen=True)
@@ -29,8 +82,8 @@ class Run:
 
     images: NDArray[np.float32]
     predictions: pd.DataFrame
-    metrics: Mapping[str, Any]
-    points: Mapping[str, Any]
+    metrics: Metrics
+    points: OperatingPoints
     by_class: pd.DataFrame
     reliability: pd.DataFrame
     risk_coverage: pd.DataFrame

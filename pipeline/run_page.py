@@ -14,7 +14,7 @@ from pipeline.page_pictures import sprite
 from pipeline.predictions import confused_pairs, most_confident_errors
 from pipeline.run import Run
 from pipeline.run_charts import charts, robustness_charts
-from pipeline.wording import accuracy_sentence, rejection_sentence
+from pipeline.wording import rejection_sentence
 
 DIGITS_PER_CELL = 24  # of the confusion matrix, at most
 PAIRS = 10
@@ -59,7 +59,6 @@ def run_page(run: Run, template: str, gallery_size: int) -> str:
     )
     return jinja.from_string(template).render(
         run=run,
-        headline=accuracy_sentence(run.metrics, len(run.predictions)),
         decisions=list(_decisions(run)),
         charts=charts(run),
         matrix=matrix,
@@ -109,6 +108,7 @@ def _decisions(run: Run) -> Iterator[dict[str, Any]]:
             "goal": f"{100 * float(target):g}%",
             "sentence": rejection_sentence(target, found, run.points),
             "threshold": run.points["thresholds"][target],
+            "missed": found.get("risk", 0) > float(target),
             **found,
         }
 

@@ -25,8 +25,7 @@ def rejection_sentence(target: str, found: Mapping[str, Any], points: Mapping[st
     if points["thresholds"][target] is None:
         return f"No threshold is sure to reach {goal} on {points['validation_images']:,} digits"
     if not found["coverage"]:
-        return f"At most {goal} wrong: none of the images reaches the threshold"
-    return (
-        f"At most {goal} wrong ({100 * points['certainty']:g}% sure): "
-        f"{found['coverage']:.2%} decided, {found['risk']:.3%} of them wrong"
-    )
+        return f"Aim of at most {goal} wrong: none of the images reaches the threshold"
+    outcome = f"{found['coverage']:.2%} decided, {found['risk']:.3%} of them wrong"
+    missed = ", more than aimed at" if found["risk"] > float(target) else ""
+    return f"Aim of at most {goal} wrong ({100 * points['certainty']:g}% sure): {outcome}{missed}"

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from conftest import ROOT
 from numpy.typing import NDArray
+from pydantic import TypeAdapter
 from ruamel.yaml import YAML
 
 from pipeline.assessment import Answers, EvaluateParams, assessment, operating_points
@@ -17,7 +18,7 @@ from pipeline.predictions import predictions_table, write_predictions
 from pipeline.rejection import risk_coverage
 from pipeline.results import write_metrics, write_table
 from pipeline.robustness import accuracies
-from pipeline.run import Run
+from pipeline.run import Metrics, OperatingPoints, Run
 from pipeline.stage import load_section
 from pipeline.stages.plot import shown_parameters
 
@@ -60,13 +61,14 @@ def made_up_run(labels: NDArray[np.int64], probabilities: NDArray[np.float32]) -
     return Run(
         images=images,
         predictions=table,
-        metrics={
-            **classification_metrics(table, classes),
-            "loss": 0.5,
-            "parameters": 109_946,
-            **assessment(test, points),
-        },
-        points=points,
+        metrics=TypeAdapter(Metrics).validate_python(
+            {
+                **classification_metrics(table, classes),
+                "parameters": 109_946,
+                **assessment(test, points),
+            }
+        ),
+        points=TypeAdapter(OperatingPoints).validate_python(points),
         by_class=class_table(table, classes),
         reliability=pd.concat(
             reliability_table(values, test.correct).assign(calibration=name)

@@ -11,6 +11,7 @@ from s3_server import CREDENTIALS, Bucket
 
 from pipeline.lock import read_lock
 from pipeline.results import read_metrics
+from pipeline.run import Metrics
 
 CACHED = 12  # four raw files, six arrays, the model and its operating points
 
@@ -158,9 +159,8 @@ def test_model_is_had_by_name_and_version_from_another_folder(
     shared.commit("A target that so few images can reach")
     model = "data/model/model.keras"
     first = (shared.folder / model).read_bytes()
-    coverage = read_metrics(shared.folder / "reports/metrics.json", [])["rejection"]["0.1"][
-        "coverage"
-    ]
+    metrics = read_metrics(shared.folder / "reports/metrics.json", Metrics)
+    coverage = metrics["rejection"]["0.1"]["coverage"]
     assert coverage > 0
     shared.run("dvc", "push", **CREDENTIALS)
     shared.run("gto", "register", "digits", "--version", "v1.0.0")

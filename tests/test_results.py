@@ -10,6 +10,8 @@ import pandas as pd
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from pydantic import FiniteFloat
+from typing_extensions import TypedDict
 
 from pipeline.results import read_metrics, read_table, write_metrics, write_table
 from pipeline.stage import PipelineError
@@ -63,27 +65,34 @@ def test_thresholds_come_back_exactly_from_a_table(
     assert pd.read_csv(path)["threshold"].tolist() == thresholds
 
 
-def test_metrics_come_back_with_more_than_was_asked_for(tmp_path: Path) -> None:
-    values = {"accuracy": 0.5, "errors": 3, "thresholds": {"0.01": None}}
-    write_metrics(tmp_path / "metrics.json", values)
-    assert read_metrics(tmp_path / "metrics.json", ["errors"]) == values
+class Form(TypedDict):
+    accuracy: FiniteFloat
+    thresholds: dict[str, FiniteFloat | None]
+
+
+def test_metrics_come_back_with_what_was_asked_for(tmp_path: Path) -> None:
+    values = {"accuracy": 0.1 + 0.2, "thresholds": {"0.01": None, "0.02": 0.123456789}}
+    write_metrics(tmp_path / "metrics.json", {"errors": 3, **values})
+    assert read_metrics(tmp_path / "metrics.json", Form) == values
 
 
 @pytest.mark.parametrize(
     ("content", "fact"),
     [
-        ("{", "not JSON"),
-        ("", "not JSON"),
-        ("\xff", "not JSON"),
-        ("[1]", "expected a JSON object with accuracy, errors"),
-        ('{"accuracy": 1}', "expected a JSON object with accuracy, errors"),
+        ("{", "JSON: Invalid JSON"),
+        ("", "JSON: Invalid JSON"),
+        ("\xff", "JSON: Invalid JSON"),
+        ("[1]", "JSON: Input should be"),
+        ('{"accuracy": 1}', "thresholds: Field required"),
+        ('{"accuracy": "high", "thresholds": {}}', "accuracy: Input should be a valid number"),
+        ('{"accuracy": 1, "thresholds": {"0.1": []}}', r"thresholds\.0\.1: Input should be"),
     ],
 )
 def test_metrics_that_are_none_name_their_file(tmp_path: Path, content: str, fact: str) -> None:
     path = tmp_path / "metrics.json"
     path.write_text(content, encoding="latin-1")
     with pytest.raises(PipelineError, match=rf"metrics\.json: {fact}"):
-        read_metrics(path, ["accuracy", "errors"])
+        read_metrics(path, Form)
 
 
 def test_table_cut_off_inside_a_row_is_none(tmp_path: Path) -> None:
@@ -138,7 +147,7 @@ def test_any_bytes_are_metrics_or_a_message_that_names_the_file(
 ) -> None:
     path = tmp_path_factory.mktemp("damaged") / "metrics.json"
     path.write_bytes(content)
-    found = ending(lambda: read_metrics(path, ["accuracy"]))
+    found = ending(lambda: read_metrics(path, Form))
     if isinstance(found, str):
         assert re.fullmatch(rf"{path}: .+", found)
     else:
@@ -148,8 +157,8 @@ def test_any_bytes_are_metrics_or_a_message_that_names_the_file(
 def test_brackets_without_end_are_no_metrics(tmp_path: Path) -> None:
     path = tmp_path / "metrics.json"
     path.write_text('{"accuracy": ' + "[" * 100_000)
-    with pytest.raises(PipelineError, match=r"metrics\.json: not JSON"):
-        read_metrics(path, ["accuracy"])
+    with pytest.raises(PipelineError, match=r"metrics\.json: JSON: "):
+        read_metrics(path, Form)
 
 
 @pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", "1e999"])
@@ -157,7 +166,7 @@ def test_metric_that_is_not_finite_is_not_read_either(tmp_path: Path, value: str
     path = tmp_path / "metrics.json"
     path.write_text(f'{{"accuracy": {value}}}')
     with pytest.raises(PipelineError, match=r"metrics\.json: "):
-        read_metrics(path, ["accuracy"])
+        read_metrics(path, Form)
 
 
 def test_table_comes_back(tmp_path: Path) -> None:

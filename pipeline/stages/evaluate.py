@@ -4,6 +4,7 @@ Temperature and thresholds are set on the validation set; the test set only judg
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,7 @@ from pipeline.backend import pin
 from pipeline.calibration import reliability_table
 from pipeline.classification import class_table, classification_metrics
 from pipeline.command import run_stage
-from pipeline.examples import as_squares, load_examples
+from pipeline.examples import Examples, as_squares, load_examples
 from pipeline.model_file import load_model
 from pipeline.predictions import predictions_table, write_predictions
 from pipeline.rejection import risk_coverage
@@ -52,21 +53,14 @@ def evaluate(
     validation = load_examples(validation_images, validation_labels)
     test = load_examples(test_images, test_labels)
     model = load_model(model_file)
-    for name, examples in ((validation_images, validation), (test_images, test)):
-        if model.input_shape != (None, examples.images.shape[1]):
-            raise PipelineError(
-                f"{model_file} expects images of {model.input_shape[1:]} pixels, "
-                f"{name} has {examples.images.shape[1:]}"
-            )
-        if examples.labels.max() >= model.output_shape[1]:
-            raise PipelineError(
-                f"{model_file} knows the classes 0 to {model.output_shape[1] - 1}, "
-                f"the labels of {name} go up to {examples.labels.max()}"
-            )
+    check_fit(model, str(model_file), validation, str(validation_images))
+    check_fit(model, str(model_file), test, str(test_images))
 
     def predict(images: NDArray[np.float32]) -> NDArray[np.float32]:
         flat = images.reshape(len(images), -1)
         found: NDArray[np.float32] = model.predict(flat, batch_size=params.batch_size, verbose=0)
+        if not np.allclose(found.sum(axis=1), 1, atol=1e-3):  # nor are NaN close to it
+            raise PipelineError(f"{model_file} gives numbers that are no probabilities")
         return found
 
     loss, accuracy = model.evaluate(*test, batch_size=params.batch_size, verbose=0)
@@ -83,8 +77,9 @@ def evaluate(
     }
     perturbed = accuracies(as_squares(test.images, str(test_images)), test.labels, predict)
 
-    write_predictions(predictions, table)
+    # First what may be refused.
     write_metrics(metrics, figures)
+    write_predictions(predictions, table)
     write_metrics(robustness, robustness_metrics(perturbed))
     write_metrics(operating_points_file, points)
     write_table(by_class, class_table(table, classes=model.output_shape[1]))
@@ -94,6 +89,28 @@ def evaluate(
     print(accuracy_sentence(figures, len(table)))
     for target in points["thresholds"]:
         print(rejection_sentence(target, figures["rejection"][target], points))
+
+
+def check_fit(model: Any, model_name: str, examples: Examples, name: str) -> None:
+    """Make sure that a model can be shown these images, which messages call ``name``.
+
+    Raises:
+        PipelineError: It cannot.
+    """
+    if not len(examples.labels):
+        raise PipelineError(f"{name}: expected images, found none")
+    if model.input_shape != (None, examples.images.shape[1]):
+        raise PipelineError(
+            f"{model_name} expects images of {model.input_shape[1:]} pixels, "
+            f"{name} has {examples.images.shape[1:]}"
+        )
+    classes = model.output_shape[1]
+    low, high = int(examples.labels.min()), int(examples.labels.max())
+    if not 0 <= low <= high < classes:
+        raise PipelineError(
+            f"{model_name} knows the classes 0 to {classes - 1}, "
+            f"the labels of {name} are {low} to {high}"
+        )
 
 
 def check_agreement(accuracy: float, correct: NDArray[np.bool_]) -> None:

@@ -13,7 +13,8 @@ from pipeline.examples import as_squares, load_array
 from pipeline.figures import confusion_figure, gallery_figure, learning_curves_figure, save_figure
 from pipeline.predictions import read_predictions
 from pipeline.results import read_metrics, read_table
-from pipeline.run import Run
+from pipeline.robustness import PERTURBATIONS
+from pipeline.run import Metrics, OperatingPoints, Run
 from pipeline.run_page import run_page
 from pipeline.stage import PARAMS_FILE, PipelineError, Section, read_params, read_section
 
@@ -55,8 +56,8 @@ def plot(
     run = Run(
         images=as_squares(load_array(test_images, np.float32), str(test_images)),
         predictions=read_predictions(predictions),
-        metrics=read_metrics(metrics, ["accuracy", "calibration", "rejection"]),
-        points=read_metrics(operating_points, ["temperature", "thresholds"]),
+        metrics=read_metrics(metrics, Metrics),
+        points=read_metrics(operating_points, OperatingPoints),
         by_class=read_table(by_class, ["class", "precision", "recall", "f1", "support"]),
         reliability=read_table(
             reliability, ["calibration", "images", "confidence", "accuracy", "low", "high"]
@@ -65,13 +66,18 @@ def plot(
         robustness=read_table(robustness, ["perturbation", "strength", "accuracy"]),
         curves=read_curves(learning_curves),
         parameters=shown_parameters(parameters),
-        environment=read_metrics(environment, ["packages"]),
+        environment=read_metrics(environment, dict[str, Any]),
     )
     if len(run.images) != len(run.predictions):
         raise PipelineError(
             f"{test_images}: expected {len(run.predictions)} images, as many as {predictions} has "
             f"rows, found {len(run.images)}"
         )
+    if run.metrics["rejection"].keys() != run.points["thresholds"].keys():
+        raise PipelineError(f"{metrics} and {operating_points} are not of the same target errors")
+    unknown = set(run.robustness["perturbation"]) - PERTURBATIONS.keys()
+    if unknown:
+        raise PipelineError(f"{robustness}: unknown perturbation {', '.join(map(str, unknown))}")
     html = run_page(run, template.read_text(encoding="utf-8"), params.gallery_size)
     page.write_text(html, encoding="utf-8", newline="\n")
     for figure, picture in (
@@ -86,8 +92,14 @@ def plot(
 
 
 def shown_parameters(path: Path) -> dict[str, Any]:
-    """Return the parameters that the page shows: all that decide what the model has become."""
+    """Return the parameters that the page shows: all that decide what the model has become.
+
+    Raises:
+        PipelineError: A section or the recipe is missing.
+    """
     sections = {name: read_section(name, path) for name in ("preprocess", "train", "evaluate")}
+    if "recipe" not in sections["train"]:
+        raise PipelineError(f"{path}: train.recipe: expected the name of a recipe, found none")
     return sections | {"recipe": read_params("train", path)["recipe"]}
 
 

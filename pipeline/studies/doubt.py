@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pydantic import Field, PositiveInt
+from pydantic import Field
 from sklearn.model_selection import StratifiedKFold
 
 from pipeline.assessment import Answers, EvaluateParams, assessment, operating_points
@@ -35,7 +35,7 @@ class DoubtParams(Section):
 
     folds: Annotated[int, Field(ge=2, le=100)]
     seed: Annotated[int, Field(ge=0, lt=2**32)]
-    listed: PositiveInt
+    listed: Annotated[int, Field(ge=TOP)]
     known_test_errors: list[Annotated[int, Field(ge=0)]]
 
 
@@ -114,7 +114,8 @@ def alone(
 ) -> dict[str, Any]:
     """Return operating points set on all held-out images, and what they make of the test images.
 
-    Each network decides the test images by itself; coverage and errors are their means.
+    Each network decides the test images by itself; coverage and errors are their means. The
+    guarantee is for all networks together: for digits that one of them, drawn at random, decides.
     """
     points = operating_points(held_out, evaluation)
     found = [assessment(Answers(one, test.labels), points)["rejection"] for one in tested]

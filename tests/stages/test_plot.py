@@ -352,8 +352,26 @@ def test_keyboard_reaches_the_grid_once_and_every_cell_in_it(
             cell = expected
             visited.add(cell)
         assert len(visited) > 12
-        style = "(cell) => getComputedStyle(cell).outlineStyle"
-        assert view.page.locator(".matrix :focus").evaluate(style) == "solid"
+        # Where the keyboard is looks different from what was only chosen.
+        outline = "(cell) => getComputedStyle(cell).outlineColor"
+        chosen = view.page.locator(".matrix [aria-pressed=true]")
+        with_focus = chosen.evaluate(outline)
+        chosen.evaluate("(cell) => cell.blur()")
+        assert chosen.evaluate(outline) != with_focus
+
+
+def test_digits_of_a_cell_that_was_clicked_stay(
+    careless: tuple[Run, Path], chromium: Chromium
+) -> None:
+    run, page = careless
+    first, second, *_ = sorted(counted(run.predictions))
+    with chromium.view(page) as view:
+        heading = view.page.locator("#cell h3")
+        view.page.locator(f"[data-cell='{first[0]} {first[1]}']").click()
+        view.page.locator(f"[data-cell='{second[0]} {second[1]}']").hover()
+        assert heading.inner_text().startswith(f"{second[0]} → {second[1]}: ")
+        view.page.locator("#cell").hover()
+        assert heading.inner_text().startswith(f"{first[0]} → {first[1]}: ")
 
 
 def test_page_is_one_small_file_without_addresses(page: Path) -> None:
