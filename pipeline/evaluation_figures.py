@@ -1,5 +1,8 @@
 """The pictures of an evaluation: functions that take data and return a matplotlib figure."""
 
+# First, since it chooses matplotlib's backend, which matplotlib reads when it is imported.
+from pipeline.figures import TRAINING, VALIDATION, empty_figure  # isort: skip
+
 from collections.abc import Mapping
 from typing import Any
 
@@ -7,8 +10,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
-
-from pipeline.figures import TRAINING, VALIDATION, empty_figure
 
 WIDTH, HEIGHT = 4.8, 3.4  # inches: small enough to be read on a phone
 BEFORE, AFTER = VALIDATION, TRAINING

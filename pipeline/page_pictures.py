@@ -1,5 +1,8 @@
 """Pictures as parts of a page of HTML: charts as SVG in its own colours, digits as one PNG."""
 
+# First, since it chooses matplotlib's backend, which matplotlib reads when it is imported.
+from pipeline.figures import TRAINING, VALIDATION  # isort: skip
+
 import base64
 import io
 import math
@@ -11,8 +14,6 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
-
-from pipeline.figures import TRAINING, VALIDATION
 
 SPRITE_COLUMNS = 32
 # Colours of the figures, and what stands for them in the page's style, which knows light and dark.

@@ -1,5 +1,8 @@
 """The pictures of the studies: functions that take data and return a matplotlib figure."""
 
+# First, since it chooses matplotlib's backend, which matplotlib reads when it is imported.
+from pipeline.figures import TRAINING, VALIDATION, empty_figure  # isort: skip
+
 import math
 from collections.abc import Mapping
 
@@ -9,7 +12,6 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
 
-from pipeline.figures import TRAINING, VALIDATION, empty_figure
 from pipeline.statistics import mean_interval
 
 DOUBTS_COLUMNS = 12

@@ -79,6 +79,21 @@ def test_champion_is_the_best_of_the_search_which_has_validation_scores_alone() 
     assert list(best) == [champion[name] for name in settings]
 
 
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("recipe", SUMMARY)
+def test_readme_tells_what_the_summary_holds_of_decisions(recipe: str, target: str) -> None:
+    found = SUMMARY[recipe]["rejection"][target]
+    lowest, highest = found["minimum_coverage"], found["maximum_coverage"]
+    cells = [
+        recipe,
+        f"{100 * float(target):g}%",
+        f"{found['runs_with_threshold']} of {SUMMARY[recipe]['seeds']}",
+        f"{found['mean_coverage']:.2%} ({lowest:.2%} to {highest:.2%})",
+        f"{found['risk']:.3%} ({found['highest_risk']:.3%})",
+    ]
+    assert f"| {' | '.join(cells)} |" in (ROOT / "README.md").read_text()
+
+
 def test_rejection_has_a_row_for_each_run_and_target() -> None:
     table = pd.read_csv(STUDIES / "rejection.csv")
     found = table[["recipe", "seed", "target_error"]].to_numpy().tolist()
