@@ -230,6 +230,7 @@ def test_numbers_are_those_of_both_revisions(project: Project) -> None:
     assert found["Metrics that changed"][1:] == [
         ["accuracy", "0.97", "0.94", "−0.03"],
         ["errors", "30", "60", "+30"],
+        ["by_class.0.f1", "30", "60", "+30"],
     ]
     assert found["What else differs"][1:] == [
         ["params.yaml", "length", "3", "4"],
