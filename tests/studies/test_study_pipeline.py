@@ -21,7 +21,7 @@ from pipeline.training import TrainParams
 
 JAX = "jax"
 SEEDS = [0, 1, 2]
-LISTED = 30
+LISTED = 60
 KNOWN = [3, 50, 199]  # test images; nothing is wrong with them
 TARGETS = ["0.005", "0.001"]
 RUNS = [f"repeat@{recipe}-{seed}" for recipe in ("original", "champion") for seed in SEEDS]
