@@ -21,12 +21,19 @@ def test_accuracy_is_told_with_its_interval() -> None:
 
 
 @pytest.mark.parametrize(
-    ("target", "goal"),
-    [("0.005", "0.5%"), ("0.001", "0.1%"), ("0.07", "7%"), ("0.1", "10%"), ("0.0001", "0.01%")],
+    ("target", "goal"), [("0.005", "0.5%"), ("0.07", "7%"), ("0.1", "10%"), ("0.0025", "0.25%")]
 )
 def test_what_is_decided_is_told_with_its_errors(target: str, goal: str) -> None:
     assert sentence(target, 0.99, coverage=0.8968, errors=20, risk=20 / 8968) == (
         f"Aim of at most {goal} wrong (90% sure): 89.68% decided, 0.223% of them wrong"
+    )
+
+
+@pytest.mark.parametrize(("target", "goal"), [("0.001", "0.1%"), ("0.0001", "0.01%")])
+def test_more_errors_than_aimed_at_are_told_as_such(target: str, goal: str) -> None:
+    assert sentence(target, 0.99, coverage=0.8968, errors=20, risk=20 / 8968) == (
+        f"Aim of at most {goal} wrong (90% sure): "
+        "89.68% decided, 0.223% of them wrong, more than aimed at"
     )
 
 

@@ -184,9 +184,8 @@ def test_without_remote_and_label_the_results_are_had_by_one_command(
     assert "Push data and run cache" not in jobs["reproduce"].steps
     assert hosted.head() == before
     # From the mirrors; and the model that came out is the committed one.
-    ran = ["download", "preprocess", "train"]
-    outcomes = dict.fromkeys([*ran, "plot"], "ran")
-    assert stages(hosted.report()) == outcomes | {"evaluate": "unchanged"}
+    ran = ["download", "preprocess", "train", "evaluate"]
+    assert stages(hosted.report()) == dict.fromkeys([*ran, "plot"], "ran")
     assert "Identical" in hosted.report()
     # The command of the report, with `gh run download` played by the file that it would fetch.
     command = re.search(
@@ -211,8 +210,8 @@ def test_missing_gpu_fails_before_anything_is_installed(hosted: Hosted) -> None:
     assert jobs["reproduce"].steps == ["Show the GPU"]
     assert "::error::REQUIRE_GPU is 1, but this runner has no NVIDIA GPU" in jobs["reproduce"].log
     # The report of the job before stands, and judges nothing.
-    assert hosted.report().startswith("**Not judged yet; to run first: train.**")
-    assert "Out of date. To run: train; after that" in hosted.report()
+    assert hosted.report().startswith("**Not judged yet; to run first: train, plot.**")
+    assert "Out of date. To run: train, plot; after that" in hosted.report()
 
 
 def run_step(project: Project, name: str, status: int = 0, /, **environment: str) -> str:

@@ -465,7 +465,7 @@ def test_perfect_network_decides_everything(tmp_path: Path, chromium: Chromium) 
     path.write_text(run_page(run, TEMPLATE, 24), encoding="utf-8")
     with chromium.view(path) as view:
         cards = view.page.locator(".cards dd").all_inner_texts()
-        assert cards[:4] == ["100.0%", "0 errors among them: 0.000%"] * 2
+        assert cards[:4] == ["100.0%", "0.000% of them wrong"] * 2
 
 
 def test_gallery_is_as_large_as_asked_for() -> None:
