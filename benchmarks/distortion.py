@@ -1,10 +1,12 @@
 """Seconds per epoch of the champion recipe, and of distorting its images with Keras's layers."""
 
+import itertools
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from epoch import LAYERS, TRAINING, VALIDATION, random_examples
 from side_by_side import report, side_by_side
 
@@ -55,8 +57,8 @@ def main() -> None:
         training,
         validation,
         batch_size=params.recipe.batch_size,
-        epochs=10**6,
-        seed=params.seed,
+        epochs=itertools.count(1),
+        random=np.random.default_rng(params.seed),
         distortion=strength,
     )
     layers = keras_layers(strength)

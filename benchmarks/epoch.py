@@ -1,5 +1,6 @@
 """Seconds per epoch: this project's trainer, Keras's own fit, and the bare matrix products."""
 
+import itertools
 import time
 from itertools import pairwise
 from typing import Any
@@ -48,7 +49,14 @@ def main() -> None:
     backend = f"{keras.config.backend()} on {device.name}, 2 threads"
     print(f"Seconds per epoch, {TRAINING} + {VALIDATION} images, {backend}")
     training, validation = random_examples(TRAINING), random_examples(VALIDATION)
-    epochs = train_epochs(network(), training, validation, batch_size=BATCH, epochs=10**6, seed=0)
+    epochs = train_epochs(
+        network(),
+        training,
+        validation,
+        batch_size=BATCH,
+        epochs=itertools.count(1),
+        random=np.random.default_rng(0),
+    )
     fitted = network()
 
     def trainer() -> float:

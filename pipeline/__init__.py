@@ -13,6 +13,7 @@ On the ground floor are the nouns that serve them, one thing each. Those of the 
 
 - ``stage``: what a stage is given and may fail with: typed parameters, errors for people
 - ``command``: what turns a stage into a command, and sees that nothing changes meanwhile
+- ``atomic``: files that are there whole or not at all
 - ``mirrors``: a verified file from the first place that has it
 - ``idx``: the file format that MNIST comes in
 - ``split``: the choice of a validation set
@@ -24,6 +25,7 @@ On the ground floor are the nouns that serve them, one thing each. Those of the 
 - ``training``: a new network, trained by a recipe
 - ``epoch_trainer``: training, epoch by epoch, each a compiled function
 - ``tensorflow_epoch``, ``jax_epoch``, ``batches``: that function, and what it shows the network
+- ``checkpoint``: what interrupted training goes on from
 - ``model_file``: a network on disk, the same bytes every time
 - ``environment``: what decides the bits of a training run
 - ``curves``: loss and accuracy of every epoch

@@ -4,7 +4,7 @@
 costs more than the arithmetic.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -39,8 +39,8 @@ def train_epochs(
     validation: Examples,
     *,
     batch_size: int,
-    epochs: int,
-    seed: int,
+    epochs: Iterable[int],
+    random: np.random.Generator,
     distortion: Strength | None = None,
 ) -> Iterator[Epoch]:
     """Train a compiled model and yield each epoch when it is done.
@@ -54,8 +54,9 @@ def train_epochs(
         training: At least ``batch_size`` examples.
         validation: At least one example.
         batch_size: Examples per step.
-        epochs: How many to yield.
-        seed: Of the order of the examples, and of their distortions.
+        epochs: Their numbers, from 1, or from where an earlier call has left off.
+        random: Of the order of the examples, and of their distortions; at each yield it stands
+            where the next epoch begins.
         distortion: Of the training images, new at every visit; None to show them as they are.
     """
     # Two steps that leave the weights alone, for the variables that Keras creates only then.
@@ -63,8 +64,7 @@ def train_epochs(
     model.test_on_batch(training.images[:1], training.labels[:1])
     backend = jax_epoch if keras.config.backend() == "jax" else tensorflow_epoch
     run_epoch = backend.compile_epoch(model, training, validation, batch_size, distortion)
-    random = np.random.default_rng(seed)
-    for number in range(1, epochs + 1):
+    for number in epochs:
         order = random.permutation(len(training.labels)).astype(np.int32)
         shown = (order, *(draw_coefficients(len(order), distortion, random) if distortion else ()))
         logs, validation_logs = run_epoch(shown)

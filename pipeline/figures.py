@@ -21,6 +21,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
 
+from pipeline.atomic import replacing
 from pipeline.predictions import most_confident_errors
 
 TRAINING, VALIDATION = (
@@ -32,8 +33,8 @@ GALLERY_COLUMNS = 8
 
 def save_figure(figure: Figure, path: Path, dpi: int) -> None:
     """Write a figure as a PNG file without naming the program that wrote it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=dpi, metadata={"Software": None})
+    with replacing(path) as partial:
+        figure.savefig(partial, dpi=dpi, metadata={"Software": None})
 
 
 def empty_figure(width: float, height: float) -> Figure:

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.atomic import replacing
 from pipeline.stage import PipelineError
 
 UNSIGNED_BYTE = 8
@@ -115,4 +116,5 @@ def _read(path: Path, stream: gzip.GzipFile, size: int) -> bytes:
 def write_idx(path: Path, array: NDArray[np.uint8]) -> None:
     """Write an array as a gzip-compressed IDX file, the same bytes every time."""
     header = bytes([0, 0, UNSIGNED_BYTE, array.ndim]) + np.array(array.shape, ">u4").tobytes()
-    path.write_bytes(gzip.compress(header + array.tobytes(), mtime=0))
+    with replacing(path) as partial:
+        partial.write_bytes(gzip.compress(header + array.tobytes(), mtime=0))

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.atomic import replacing
 from pipeline.backend import keras
 from pipeline.stage import PipelineError
 
@@ -31,11 +32,10 @@ def save_model(model: keras.Model, path: Path) -> None:
         PipelineError: A weight is infinite or not a number.
     """
     _check_finite(model, path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder:
+    with replacing(path) as partial, tempfile.TemporaryDirectory() as folder:
         dated = Path(folder) / "model.keras"
         model.save(dated)
-        with zipfile.ZipFile(dated) as source, zipfile.ZipFile(path, "w") as target:
+        with zipfile.ZipFile(dated) as source, zipfile.ZipFile(partial, "w") as target:
             for name in source.namelist():
                 # Not compressed, since versions of zlib compress to different bytes.
                 target.writestr(

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from pipeline.atomic import write_text
 from pipeline.stage import PipelineError
 
 PREDICTIONS_FILE = "reports/predictions.csv"
@@ -39,8 +40,7 @@ def predictions_table(
 
 def write_predictions(path: Path, predictions: pd.DataFrame) -> None:
     """Write predictions as CSV, with the nine digits that give every float32 back exactly."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    predictions.to_csv(path, index=False, lineterminator="\n", float_format="%.9g")
+    write_text(path, predictions.to_csv(index=False, lineterminator="\n", float_format="%.9g"))
 
 
 def read_predictions(path: Path) -> pd.DataFrame:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from pydantic import TypeAdapter, ValidationError
 
+from pipeline.atomic import write_text
 from pipeline.stage import PipelineError
 
 T = TypeVar("T")
@@ -23,9 +24,7 @@ def write_metrics(path: Path, metrics: dict[str, Any]) -> None:
     for name, value in pd.json_normalize(metrics).iloc[0].items():
         if isinstance(value, float) and not math.isfinite(value):
             raise PipelineError(f"{path}: {name} is not a finite number but {value}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(metrics, indent=2, allow_nan=False) + "\n"
-    path.write_text(text, encoding="utf-8", newline="\n")
+    write_text(path, json.dumps(metrics, indent=2, allow_nan=False) + "\n")
 
 
 def read_metrics(path: Path, form: type[T]) -> T:
@@ -50,8 +49,7 @@ def read_metrics(path: Path, form: type[T]) -> T:
 
 def write_table(path: Path, table: pd.DataFrame) -> None:
     """Write a table as CSV, with nine digits, as many as thresholds have."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    table.to_csv(path, index=False, lineterminator="\n", float_format="%.9g")
+    write_text(path, table.to_csv(index=False, lineterminator="\n", float_format="%.9g"))
 
 
 def read_table(path: Path, columns: list[str]) -> pd.DataFrame:

@@ -5,11 +5,13 @@ import sys
 from collections.abc import Iterable
 from typing import Annotated
 
+import numpy as np
 import pandas as pd
-from pydantic import Field, NonNegativeInt
+from pydantic import Field, NonNegativeInt, PositiveInt
 from tqdm import tqdm
 
 from pipeline.backend import keras
+from pipeline.checkpoint import Checkpoint
 from pipeline.epoch_trainer import Epoch, train_epochs
 from pipeline.examples import Examples
 from pipeline.network import build_network
@@ -24,10 +26,14 @@ class TrainParams(Section):
     recipe: Recipe
     seed: Annotated[NonNegativeInt, Field(lt=2**32)]
     threads: Annotated[int, Field(ge=1, le=1024)]
+    checkpoint_every: PositiveInt
 
 
 def train_network(
-    training: Examples, validation: Examples, params: TrainParams
+    training: Examples,
+    validation: Examples,
+    params: TrainParams,
+    checkpoint: Checkpoint | None = None,
 ) -> tuple[keras.Model, pd.DataFrame]:
     """Return a trained network and its learning curves, showing progress meanwhile.
 
@@ -35,6 +41,7 @@ def train_network(
         training: What it learns from; every class occurs.
         validation: What it is measured by after each epoch.
         params: What is trained, and how.
+        checkpoint: Where an interrupted training goes on, and what it leaves; None keeps none.
 
     Raises:
         PipelineError: The data do not fit the recipe, or the loss is no longer finite.
@@ -52,24 +59,32 @@ def train_network(
         optimizer=build_optimizer(recipe, len(training.labels)),
         seed=params.seed,
     )
+    random = np.random.default_rng(params.seed)
+    done = checkpoint.restore(model, random) if checkpoint else []
+    if done:
+        print(f"Going on after epoch {len(done)} of {recipe.epochs}", flush=True)
     epochs = train_epochs(
         model,
         training,
         validation,
         batch_size=recipe.batch_size,
-        epochs=recipe.epochs,
-        seed=params.seed,
+        epochs=range(len(done) + 1, recipe.epochs + 1),
+        random=random,
         distortion=recipe.distortion,
     )
-    return model, pd.DataFrame(check_finite(show_progress(epochs, recipe.epochs)))
+    for epoch in check_finite(show_progress(epochs, len(done), recipe.epochs)):
+        done.append(epoch)
+        if checkpoint and epoch.epoch % params.checkpoint_every == 0:
+            checkpoint.save(model, random, done)
+    return model, pd.DataFrame(done)
 
 
-def show_progress(epochs: Iterable[Epoch], total: int) -> Iterable[Epoch]:
-    """Yield the epochs, showing a bar on a terminal and a line now and then elsewhere."""
+def show_progress(epochs: Iterable[Epoch], done: int, total: int) -> Iterable[Epoch]:
+    """Yield the epochs after ``done``, showing a bar on a terminal, else a line now and then."""
     on_terminal = sys.stderr.isatty()
     # Fits into 80 columns, which tqdm's own form with all of this does not.
     bar_format = "{n_fmt}/{total_fmt} {bar:8} {remaining} left{postfix}"
-    with tqdm(total=total, disable=not on_terminal, bar_format=bar_format) as bar:
+    with tqdm(total=total, initial=done, disable=not on_terminal, bar_format=bar_format) as bar:
         for epoch in epochs:
             figures = (
                 f"loss {epoch.loss:.4f}, accuracy {epoch.accuracy:.4f}, "

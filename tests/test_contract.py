@@ -197,6 +197,7 @@ def test_keras_and_its_backends_are_imported_only_where_they_compute() -> None:
     users = {path.stem for path in MODULES if Path("pipeline/backend.py") in closure(path)}
     nouns = {
         "batches",
+        "checkpoint",
         "distortion",
         "epoch_trainer",
         "network",

@@ -54,8 +54,8 @@ def train(
         TRAINING,
         VALIDATION,
         batch_size=batch_size,
-        epochs=epochs,
-        seed=seed,
+        epochs=range(1, epochs + 1),
+        random=np.random.default_rng(seed),
         distortion=distortion,
     )
 
@@ -126,7 +126,7 @@ def test_training_learns() -> None:
 
 def test_weights_and_validation_belong_together_at_every_yield() -> None:
     model = network()
-    for epoch in train_epochs(model, TRAINING, VALIDATION, batch_size=50, epochs=3, seed=SEED):
+    for epoch in train(model, 50, 3):
         probabilities = model.predict(VALIDATION.images, verbose=0)
         accuracy = float((probabilities.argmax(axis=1) == VALIDATION.labels).mean())
         assert np.isclose(epoch.val_accuracy, accuracy)
@@ -141,7 +141,11 @@ def test_optimiser_counts_every_step() -> None:
 def test_validation_leaves_the_weights_alone() -> None:
     one, other = network(), network()
     run(one, 50, 2)
-    list(train_epochs(other, TRAINING, examples(10, 9), batch_size=50, epochs=2, seed=SEED))
+    random = np.random.default_rng(SEED)
+    epochs = range(1, 3)
+    list(
+        train_epochs(other, TRAINING, examples(10, 9), batch_size=50, epochs=epochs, random=random)
+    )
     assert_same_bits(one, other)
 
 

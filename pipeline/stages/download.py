@@ -13,6 +13,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from pipeline.atomic import replacing
 from pipeline.command import run_stage
 from pipeline.mirrors import fetch
 from pipeline.stage import Section
@@ -64,13 +65,8 @@ def download(
         (params.files.test_labels, test_labels),
     ):
         fetched = fetch(file.name, file.sha256, mirrors, params.timeout)
-        destination.parent.mkdir(parents=True, exist_ok=True)
-        partial = destination.with_name(f"{destination.name}.partial")
-        try:
+        with replacing(destination) as partial:
             shutil.copyfile(fetched, partial)
-            partial.replace(destination)
-        finally:
-            partial.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

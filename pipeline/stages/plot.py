@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field, PositiveInt
 
+from pipeline.atomic import write_text
 from pipeline.command import run_stage
 from pipeline.curves import read_curves
 from pipeline.evaluation_figures import reliability_figure, risk_coverage_figure
@@ -79,7 +80,7 @@ def plot(
     if unknown:
         raise PipelineError(f"{robustness}: unknown perturbation {', '.join(map(str, unknown))}")
     html = run_page(run, template.read_text(encoding="utf-8"), params.gallery_size)
-    page.write_text(html, encoding="utf-8", newline="\n")
+    write_text(page, html)
     for figure, picture in (
         (learning_curves_figure(run.curves), learning_curves_picture),
         (confusion_figure(run.predictions), confusion_picture),

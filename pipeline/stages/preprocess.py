@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, NonNegativeInt, PositiveInt
 
+from pipeline.atomic import replacing
 from pipeline.command import run_stage
 from pipeline.idx import IdxFile, open_idx
 from pipeline.split import stratified_choice
@@ -51,13 +52,12 @@ def preprocess(
         IdxError: A raw file is damaged or not what it should be.
         PipelineError: Images and labels do not belong together, or cannot be split as asked.
     """
-    train_images.parent.mkdir(parents=True, exist_ok=True)
     with _open_pair(raw_train_images, raw_train_labels) as (images, labels_file):
         labels = read_labels(labels_file, params.classes)
         held_out = stratified_choice(labels, params.validation_size, params.classes, params.seed)
         write_images(images, {train_images: ~held_out, validation_images: held_out})
-        np.save(train_labels, labels[~held_out].astype(np.int32))
-        np.save(validation_labels, labels[held_out].astype(np.int32))
+        write_labels(train_labels, labels[~held_out])
+        write_labels(validation_labels, labels[held_out])
         pixels = images.shape[1:]
         kept, held = len(labels) - params.validation_size, params.validation_size
         print(f"{kept} training and {held} validation images of {pixels[0]} x {pixels[1]} pixels")
@@ -69,7 +69,7 @@ def preprocess(
             )
         labels = read_labels(labels_file, params.classes)
         write_images(images, {test_images: np.ones(len(labels), bool)})
-        np.save(test_labels, labels.astype(np.int32))
+        write_labels(test_labels, labels)
         print(f"{len(labels)} test images")
 
 
@@ -107,6 +107,12 @@ def read_labels(file: IdxFile, classes: int) -> NDArray[np.uint8]:
     return labels
 
 
+def write_labels(path: Path, labels: NDArray[np.uint8]) -> None:
+    """Write labels as int32."""
+    with replacing(path) as partial:
+        np.save(partial, labels.astype(np.int32))
+
+
 def write_images(images: IdxFile, parts: dict[Path, NDArray[np.bool_]]) -> None:
     """Write the images that each mask, of shape (n,), chooses, normalised and flattened.
 
@@ -135,7 +141,7 @@ def normalise(images: NDArray[np.uint8]) -> NDArray[np.float32]:
 @contextmanager
 def _open_npy(path: Path, shape: tuple[int, int]) -> Iterator[BinaryIO]:
     """Open an .npy file of float32 in C order and write its header."""
-    with path.open("wb") as file:
+    with replacing(path) as partial, partial.open("wb") as file:
         header = {"descr": "<f4", "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(file, header)
         yield file

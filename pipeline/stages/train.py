@@ -1,13 +1,16 @@
 """Train the network, on a GPU where the backend sees one, else on the CPU.
 
 With REQUIRE_GPU=1 in the environment it fails at once where there is no GPU.
-KERAS_BACKEND=jax trains with JAX instead of TensorFlow.
+KERAS_BACKEND=jax trains with JAX instead of TensorFlow. Training that was interrupted goes on
+from its last checkpoint, in data/checkpoints/, and ends with the same bytes.
 """
 
 import json
 from pathlib import Path
 
+from pipeline.atomic import write_text
 from pipeline.backend import keras, pin
+from pipeline.checkpoint import Checkpoint, run_key
 from pipeline.command import run_stage
 from pipeline.environment import environment
 from pipeline.examples import load_examples
@@ -37,12 +40,14 @@ def train(
     facts = environment(keras.config.backend(), device.name, device.settings)
     training = load_examples(train_images, train_labels)
     validation = load_examples(validation_images, validation_labels)
-    model, curves = train_network(training, validation, params)
+    decisive = params.model_dump(exclude={"checkpoint_every"})
+    key = run_key({"params": decisive, "environment": facts}, [*training, *validation])
+    checkpoint = Checkpoint(key)
+    model, curves = train_network(training, validation, params, checkpoint)
     save_model(model, model_file)
-    learning_curves.parent.mkdir(parents=True, exist_ok=True)
-    curves.to_csv(learning_curves, index=False, lineterminator="\n")
-    environment_file.parent.mkdir(parents=True, exist_ok=True)
-    environment_file.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8", newline="\n")
+    write_text(learning_curves, curves.to_csv(index=False, lineterminator="\n"))
+    write_text(environment_file, json.dumps(facts, indent=2) + "\n")
+    checkpoint.clear()
 
 
 if __name__ == "__main__":

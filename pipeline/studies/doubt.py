@@ -17,6 +17,7 @@ from pydantic import Field
 from sklearn.model_selection import StratifiedKFold
 
 from pipeline.assessment import Answers, EvaluateParams, assessment, operating_points
+from pipeline.atomic import write_text
 from pipeline.backend import pin
 from pipeline.command import clear_ending, dependencies_unchanged
 from pipeline.examples import Examples, load_examples
@@ -78,10 +79,10 @@ def doubt(
     facts["test"]["known_label_errors"] = len(known)
     facts["test"][f"known_in_top_{TOP}"] = len(known & set(doubts["test"]["image"][:TOP]))
     facts |= alone(Answers(held_out, examples.labels), tested, test, evaluation)
-    pd.concat([rows.assign(part=part) for part, rows in doubts.items()])[
-        ["part", *doubts["test"].columns]
-    ].to_csv(table, index=False, lineterminator="\n", float_format="%.6g")
-    summary.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8", newline="\n")
+    rows = pd.concat([rows.assign(part=part) for part, rows in doubts.items()])
+    columns = ["part", *doubts["test"].columns]
+    write_text(table, rows[columns].to_csv(index=False, lineterminator="\n", float_format="%.6g"))
+    write_text(summary, json.dumps(facts, indent=2) + "\n")
 
 
 def cross_validated(

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.assessment import Answers, EvaluateParams, assessment, operating_points
+from pipeline.atomic import write_text
 from pipeline.backend import keras, pin
 from pipeline.command import clear_ending, dependencies_unchanged
 from pipeline.environment import environment
@@ -71,11 +72,10 @@ def repeat(
         **assessment(tested, points),
         "environment": environment(keras.config.backend(), device.name, device.settings),
     }
-    runs.mkdir(exist_ok=True)
     name = f"{recipe}-{params.seed}"
-    pd.DataFrame(columns).to_csv(runs / f"{name}.csv", index=False, lineterminator="\n")
-    text = json.dumps(facts, indent=2) + "\n"
-    (runs / f"{name}.json").write_text(text, encoding="utf-8", newline="\n")
+    table = pd.DataFrame(columns).to_csv(index=False, lineterminator="\n")
+    write_text(runs / f"{name}.csv", table)
+    write_text(runs / f"{name}.json", json.dumps(facts, indent=2) + "\n")
     print(f"{facts['test_accuracy']:.2%} of {len(predicted)} test images classified correctly")
 
 

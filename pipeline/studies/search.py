@@ -16,6 +16,7 @@ from typing import Any
 import pandas as pd
 from pydantic import Field, ValidationError
 
+from pipeline.atomic import replacing
 from pipeline.backend import keras, pin
 from pipeline.command import clear_ending
 from pipeline.distortion import Strength
@@ -140,13 +141,11 @@ def read_rows(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
 
 
 def write_rows(path: Path, columns: Sequence[str], rows: Sequence[dict[str, str]]) -> None:
-    """Write the table, such that at any moment the old one is there or the new one."""
-    part = path.with_name(f"{path.name}.part")
-    with part.open("w", encoding="utf-8", newline="") as file:
+    """Write the table."""
+    with replacing(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-    part.replace(path)
 
 
 def mean_scores(rows: Sequence[dict[str, str]]) -> pd.DataFrame:

@@ -7,8 +7,10 @@ from typing import Annotated, Any
 import pandas as pd
 from pydantic import Field
 
+from pipeline.atomic import write_text
 from pipeline.command import run_stage
 from pipeline.figures import save_figure
+from pipeline.results import write_metrics, write_table
 from pipeline.stage import PipelineError, Section
 from pipeline.study import (
     ERROR_COLUMNS,
@@ -64,18 +66,18 @@ def summarise(
     others = sorted(file.name for file in runs.iterdir() if file.stem not in used)
     if others:
         print(f"Not of the study, and to be deleted in {runs}: {', '.join(others)}")
-    pd.DataFrame(facts)[RUN_COLUMNS].to_csv(runs_table, index=False, lineterminator="\n")
-    pd.concat(errors).to_csv(errors_table, index=False, lineterminator="\n")
+    runs_rows = pd.DataFrame(facts)[RUN_COLUMNS].to_csv(index=False, lineterminator="\n")
+    write_text(runs_table, runs_rows)
+    write_text(errors_table, pd.concat(errors).to_csv(index=False, lineterminator="\n"))
     study = parse_study(runs_table.read_bytes(), errors_table.read_bytes(), "the study")
     decisions = rejection_table(facts)
-    decisions.to_csv(rejection, index=False, lineterminator="\n", float_format="%.9g")
+    write_table(rejection, decisions)
     decided, calibrated = rejection_summary(decisions), calibration_summary(facts)
     values = {
         recipe: found | {"calibration": calibrated[recipe], "rejection": decided[recipe]}
         for recipe, found in summary(study).items()
     }
-    text = json.dumps(values, indent=2) + "\n"
-    summary_file.write_text(text, encoding="utf-8", newline="\n")
+    write_metrics(summary_file, values)
     save_figure(runs_figure(study.runs), picture, DPI)
 
 

@@ -33,6 +33,7 @@ PARAMETERS = {
         "recipe": "original",
         "seed": 0,
         "threads": 2,
+        "checkpoint_every": 5,
     },
     "recipes": {
         "original": {

@@ -1,0 +1,133 @@
+"""A checkpoint: all that an interrupted training needs to go on, to the last bit.
+
+It is known by a key of everything that decides the result, so that it is never taken for another
+run's, and it lies outside what DVC knows of: DVC removes a stage's outputs before the stage runs.
+"""
+
+import hashlib
+import json
+import sys
+import zipfile
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.atomic import replacing
+from pipeline.backend import keras
+from pipeline.epoch_trainer import Epoch
+
+CHECKPOINTS = Path("data/checkpoints")
+# What NumPy, zipfile and the checks here raise for a file that is damaged.
+UNREADABLE = (
+    ValueError,
+    TypeError,
+    KeyError,
+    EOFError,
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    MemoryError,
+    OverflowError,
+    zipfile.BadZipFile,
+)
+
+
+def run_key(settings: Mapping[str, Any], arrays: Iterable[NDArray[Any]]) -> str:
+    """Return the SHA-256, in hexadecimal digits, of what decides the result of a training.
+
+    The code of this project that has been imported by now is part of it.
+
+    Args:
+        settings: Parameters and environment, as JSON types.
+        arrays: The data.
+    """
+    digest = hashlib.sha256(json.dumps([settings, _code()], sort_keys=True).encode())
+    for array in arrays:
+        digest.update(f"{array.dtype} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def _code() -> dict[str, str]:
+    """Return the SHA-256 of every module of this project that is loaded, by its name."""
+    specs = [getattr(module, "__spec__", None) for module in list(sys.modules.values())]
+    return {
+        spec.name: hashlib.sha256(Path(spec.origin).read_bytes()).hexdigest()
+        for spec in specs
+        if spec and spec.origin and spec.name.split(".")[0] == "pipeline"
+    }
+
+
+class Checkpoint:
+    """The state of one training on disk, an .npz file of arrays.
+
+    Attributes:
+        key: Of the training, as ``run_key`` returns it.
+        path: The file. Others beside it are of other trainings that were interrupted.
+    """
+
+    def __init__(self, key: str, folder: Path = CHECKPOINTS) -> None:
+        """Name the checkpoint of a training; nothing is read or written yet."""
+        self.key = key
+        self.path = folder / f"{key[:16]}.npz"
+
+    def save(
+        self, model: keras.Model, random: np.random.Generator, epochs: Sequence[Epoch]
+    ) -> None:
+        """Write the state after the last of ``epochs``, in place of an older one.
+
+        Args:
+            model: Its variables and those of its optimiser are kept, moving averages included.
+            random: Where orders and distortions come from.
+            epochs: All so far.
+        """
+        arrays = {
+            f"variable_{number}": keras.ops.convert_to_numpy(variable)
+            for number, variable in enumerate(_variables(model))
+        }
+        state = json.dumps(random.bit_generator.state)
+        with replacing(self.path) as partial:
+            np.savez(partial, key=self.key, random=state, epochs=np.array(epochs), **arrays)
+
+    def restore(self, model: keras.Model, random: np.random.Generator) -> list[Epoch]:
+        """Put model and random numbers back into the state of the checkpoint, if there is one.
+
+        One that cannot be used, for it is damaged or another run's, is told of and left alone.
+
+        Returns:
+            The epochs so far; none where training begins anew, both arguments being as they were.
+        """
+        model.optimizer.build(model.trainable_variables)
+        if not self.path.exists():
+            return []
+        variables = _variables(model)
+        fresh = np.random.default_rng()
+        try:
+            with np.load(self.path, allow_pickle=False) as stored:
+                if str(stored["key"]) != self.key:
+                    raise ValueError("of another run")
+                fresh.bit_generator.state = json.loads(str(stored["random"]))
+                epochs = [Epoch(int(row[0]), *row[1:].tolist()) for row in stored["epochs"]]
+                values = [stored[f"variable_{number}"] for number in range(len(variables))]
+            for variable, value in zip(variables, values, strict=True):
+                if (value.shape, value.dtype.name) != (tuple(variable.shape), variable.dtype):
+                    raise ValueError(f"{variable.path} does not fit")
+        except UNREADABLE as error:
+            reason = " ".join(str(error).split())
+            print(f"{self.path}: not usable, training begins anew: {reason}", file=sys.stderr)
+            return []
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
+        random.bit_generator.state = fresh.bit_generator.state
+        return epochs
+
+    def clear(self) -> None:
+        """Remove the file: the training is done, and its results are written."""
+        self.path.unlink(missing_ok=True)
+
+
+def _variables(model: keras.Model) -> list[Any]:
+    return [*model.variables, *model.optimizer.variables]
