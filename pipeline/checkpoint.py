@@ -106,7 +106,7 @@ class Checkpoint:
         variables = _variables(model)
         fresh = np.random.default_rng()
         try:
-            with np.load(self.path, allow_pickle=False) as stored:
+            with self.path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
                 if str(stored["key"]) != self.key:
                     raise ValueError("of another run")
                 fresh.bit_generator.state = json.loads(str(stored["random"]))
