@@ -14,6 +14,7 @@ On the ground floor are the nouns that serve them, one thing each. Those of the 
 - ``stage``: what a stage is given and may fail with: typed parameters, errors for people
 - ``command``: what turns a stage into a command, and sees that nothing changes meanwhile
 - ``atomic``: files that are there whole or not at all
+- ``inputs``: what a stage reads, held against what was written
 - ``mirrors``: a verified file from the first place that has it
 - ``idx``: the file format that MNIST comes in
 - ``split``: the choice of a validation set

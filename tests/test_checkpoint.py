@@ -271,7 +271,7 @@ def test_pickle_in_a_checkpoint_is_never_loaded(
     for name in arrays:
         np.savez(
             tmp_path / "hostile.npz",
-            **arrays | {name: np.array([Hostile()], dtype=object)},  # type: ignore[arg-type]
+            **arrays | {name: np.array([Hostile()], dtype=object)},
         )
         content = (tmp_path / "hostile.npz").read_bytes()
         assert "allow_pickle=False" in refused(tmp_path, content, fresh_model(), capsys)
