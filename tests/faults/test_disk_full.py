@@ -1,0 +1,107 @@
+"""A disk that fills up at a random point of ``dvc repro``, and has space again after it."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import NAMES, Project
+from states import FULL, assert_undisturbed, record, set_epochs
+
+# Runs in name spaces of its own, where it may mount a disk in memory: all that is written there,
+# by the project, DVC and whatever keeps temporary files, finds it full after so many bytes.
+SCRIPT = """
+import json, os, pathlib, shutil, subprocess, sys
+
+project, disk, room, result = sys.argv[1], pathlib.Path(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
+
+def size(bytes):
+    subprocess.run(["mount", "-o", f"remount,size={bytes}", str(disk)], check=True)
+
+subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1g", "none", str(disk)], check=True)
+shutil.copytree(project, disk / "project", symlinks=True)
+(disk / "home").mkdir()
+os.environ |= {
+    "HOME": f"{disk}/home",
+    "XDG_CACHE_HOME": f"{disk}/home/.cache",
+    "DVC_SITE_CACHE_DIR": f"{disk}/home/dvc",
+    "TMPDIR": f"{disk}/home",
+}
+
+def repro():
+    command = ["dvc", "repro"]
+    done = subprocess.run(
+        command, cwd=disk / "project", capture_output=True, text=True, errors="replace"
+    )
+    return done.returncode, done.stdout + done.stderr
+
+full = os.statvfs(disk)
+used = (full.f_blocks - full.f_bfree) * full.f_frsize
+if room:
+    size(used + room)
+first = repro()
+written = os.statvfs(disk)
+written = (written.f_blocks - written.f_bfree) * written.f_frsize - used
+size(1 << 30)
+second = repro() if room else first
+shutil.copytree(disk / "project", result, symlinks=True)
+pathlib.Path(result, "runs.json").write_text(json.dumps([first, second, written]))
+"""
+POINTS = range(40) if FULL else range(2)
+
+
+def on_small_disk(project: Project, folder: Path, room: int) -> tuple[Project, Any]:
+    """Run ``dvc repro`` with ``room`` bytes to spare, then again with enough; 0: with enough.
+
+    Returns:
+        What became of the project; exit status and output of both runs, and the bytes written.
+    """
+    disk, result = folder / "disk", folder / "result"
+    disk.mkdir(parents=True)
+    arguments = [str(project.folder), str(disk), str(room), str(result)]
+    command = ["unshare", "--user", "--map-root-user", "--mount", sys.executable, "-c", SCRIPT]
+    project.run(*command, *arguments)
+    return Project(result, project.home), json.loads((result / "runs.json").read_text())
+
+
+@pytest.fixture(scope="session")
+def enough(
+    original: tuple[Project, list[str]], tmp_path_factory: pytest.TempPathFactory, data_set: Path
+) -> tuple[Project, Project, int]:
+    """A project to be reproduced, that after it was, and the bytes that this takes."""
+    if shutil.which("unshare") is None or subprocess.call(["unshare", "-rm", "true"]) != 0:
+        pytest.skip("needs unshare and user name spaces; would have shown what a full disk does")
+    folder = tmp_path_factory.mktemp("enough")
+    source, _ = original
+    shutil.copytree(source.folder, folder / "project", symlinks=True)
+    project = Project(folder / "project", source.home)
+    # Everything runs anew, with checkpoints, and from mirrors that name spaces can reach.
+    for name in ("data", ".dvc/cache", ".dvc/tmp"):
+        shutil.rmtree(project.folder / name)
+    project.edit_params(set_epochs(20))
+    project.edit_params(lambda params: params["download"].update(mirrors=[str(data_set)]))
+    done, (first, _, written) = on_small_disk(project, folder, 0)
+    assert first[0] == 0, first[1]
+    assert (done.folder / "data/raw" / NAMES["train_images"]).exists()
+    return project, done, written
+
+
+@pytest.mark.parametrize("number", POINTS)
+def test_full_disk_is_told_and_does_no_harm(
+    enough: tuple[Project, Project, int], tmp_path: Path, number: int
+) -> None:
+    project, reference, need = enough
+    room = int(np.random.default_rng(number).uniform(0, need))
+    done, ((status, output), (status_again, again), _) = on_small_disk(project, tmp_path, room)
+    assert status != 0, f"{need} bytes are needed, {room} were enough"
+    assert "No space left on device" in output or "disk is full" in output, output
+    assert "Traceback" not in output, output
+    assert status_again == 0, again
+    (done.folder / "runs.json").unlink()
+    assert_undisturbed(done, reference)
+    stages = [line.split("'")[1] for line in output.splitlines() if line.startswith("Running")]
+    record("full disk", room=room, need=need, stage=stages[-1] if stages else "before")
