@@ -1,6 +1,6 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup repro demo study compare verify test check bench plots lock audit
+.PHONY: help setup repro demo study compare verify test check bench plots lock licences audit
 
 VENV := .venv
 # The first Python on the PATH that the locked packages exist for; PYTHON=... chooses another.
@@ -62,9 +62,13 @@ lock: $(VENV)/.installed  ## Resolve the dependencies of pyproject.toml anew int
 	$(RUN) uv pip compile -q $(COMPILE) --extra gpu --extra s3 -c requirements.lock -o requirements-gpu.lock pyproject.toml
 	$(RUN) uv pip compile -q $(COMPILE) --group tools -c requirements.lock -o requirements-tools.lock
 	$(RUN) uv pip compile -q --upgrade $(COMPILE) --group audit -c requirements.lock -o requirements-audit.lock
+	$(MAKE) licences
 
 # One version of each package for all systems and Pythons, known by its hash; no address of any index.
 COMPILE := --universal --python-version 3.11 --fork-strategy fewest --generate-hashes --no-header --no-emit-index-url --no-emit-find-links
+
+licences: $(AUDIT)/.installed  ## Write docs/licences.md, the licence of every locked package
+	$(AUDIT)/bin/python tests/licences.py
 
 audit: $(AUDIT)/.installed  ## Ask PyPI for known vulnerabilities of the locked packages
 	@rm -f $(AUDIT)/found
