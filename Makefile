@@ -1,6 +1,6 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup repro demo study compare verify test check bench plots lock
+.PHONY: help setup repro demo study compare verify test check bench plots lock licences audit
 
 VENV := .venv
 # The first Python on the PATH that the locked packages exist for; PYTHON=... chooses another.
@@ -10,6 +10,8 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 BIN := $(VENV)/bin
 # The stages' commands begin with `python`: the one of the environment.
 RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
+# What looks at the locked packages from outside: small, and set up without them.
+AUDIT := .venv-audit
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,13 +61,35 @@ lock: $(VENV)/.installed  ## Resolve the dependencies of pyproject.toml anew int
 	$(RUN) uv pip compile -q --upgrade $(COMPILE) --extra s3 --group dev -o requirements.lock pyproject.toml
 	$(RUN) uv pip compile -q $(COMPILE) --extra gpu --extra s3 -c requirements.lock -o requirements-gpu.lock pyproject.toml
 	$(RUN) uv pip compile -q $(COMPILE) --group tools -c requirements.lock -o requirements-tools.lock
+	$(RUN) uv pip compile -q --upgrade $(COMPILE) --group audit -c requirements.lock -o requirements-audit.lock
+	$(MAKE) licences
 
 # One version of each package for all systems and Pythons, known by its hash; no address of any index.
 COMPILE := --universal --python-version 3.11 --fork-strategy fewest --generate-hashes --no-header --no-emit-index-url --no-emit-find-links
 
+licences: $(AUDIT)/.installed  ## Write docs/licences.md, the licence of every locked package
+	$(AUDIT)/bin/python tests/licences.py
+
+audit: $(AUDIT)/.installed  ## Ask PyPI for known vulnerabilities of the locked packages
+	@rm -f $(AUDIT)/found
+	@$(AUDIT)/bin/pip-audit $(AUDITED) --output $(AUDIT)/found || { \
+		if test -s $(AUDIT)/found; then cat $(AUDIT)/found; \
+		else echo "The audit could not be made: nothing is known of these versions, good or bad." >&2; fi; exit 1; }
+
+# Without --strict, a package that PyPI does not know counts as one without vulnerabilities.
+AUDITED := --strict --disable-pip --require-hashes --progress-spinner off $(addprefix --requirement ,$(wildcard requirements*.lock))
+
 $(VENV)/.installed: requirements.lock
-	@test -n "$(PYTHON)" || { echo "No Python 3.11, 3.12 or 3.13 found: install one, or name it: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@test -n "$(PYTHON)" || { echo "$(NO_PYTHON)" >&2; exit 1; }
 	$(PYTHON) -m venv --clear $(VENV)
 	@echo "Installing the packages of requirements.lock into $(VENV): about a minute, 3 GB"
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes -r requirements.lock
 	@touch $@
+
+$(AUDIT)/.installed: requirements-audit.lock
+	@test -n "$(PYTHON)" || { echo "$(NO_PYTHON)" >&2; exit 1; }
+	$(PYTHON) -m venv --clear $(AUDIT)
+	$(AUDIT)/bin/python -m pip install --disable-pip-version-check --quiet --require-hashes -r requirements-audit.lock
+	@touch $@
+
+NO_PYTHON := No Python 3.11, 3.12 or 3.13 found: install one, or name it: make PYTHON=/path/to/python3

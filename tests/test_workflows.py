@@ -25,7 +25,7 @@ SUPPORTED = SpecifierSet(
 
 
 def test_workflows_are_those_that_are_tested() -> None:
-    assert list(WORKFLOWS) == ["ci.yaml", "report.yaml", "reproduce.yaml"]
+    assert list(WORKFLOWS) == ["audit.yaml", "ci.yaml", "report.yaml", "reproduce.yaml"]
 
 
 def test_actions_are_pinned_by_commit_with_their_version_beside_it() -> None:
@@ -108,6 +108,13 @@ def test_only_the_job_that_pushes_keeps_its_token_in_the_clone() -> None:
         if "actions/checkout" in step.get("uses", "") and step["with"]["persist-credentials"]
     }
     assert keeping == {"reproduce.yaml: commit"}
+
+
+def test_new_vulnerability_makes_no_pull_request_red() -> None:
+    assert set(WORKFLOWS["audit.yaml"]["on"]) == {"schedule", "workflow_dispatch"}
+    for name, job in JOBS.items():
+        runs_audit = any("make audit" in step.get("run", "") for step in job["steps"])
+        assert runs_audit == (name == "audit.yaml: audit")
 
 
 def test_pythons_are_the_supported_ones() -> None:

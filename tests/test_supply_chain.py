@@ -1,0 +1,244 @@
+"""The packages: locked as the project asks for, and installed as they are locked."""
+
+import base64
+import hashlib
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Mapping
+from importlib.metadata import Distribution, distributions
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+from locks import LOCKS, pinned, pins
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PROJECT = PYPROJECT["project"]
+EXTRAS = PROJECT["optional-dependencies"]
+GROUPS = PYPROJECT["dependency-groups"]
+# Python itself brings it into an environment; all others have to be locked.
+BROUGHT_BY_PYTHON = {"pip"}
+# Behind a proxy that opens connections, its authority is added here, rightly.
+OFTEN_EXTENDED = {"certifi/cacert.pem"}
+MEND = "`make --always-make setup` installs what is locked"
+
+
+def installed(path: list[str]) -> dict[str, str]:
+    """Return the versions that Python finds in these folders, the first where there are several."""
+    found: dict[str, str] = {}
+    for distribution in distributions(path=path):
+        found.setdefault(canonicalize_name(distribution.name), distribution.version)
+    return found
+
+
+def differences(versions: Mapping[str, str], lock: str, optional: str) -> list[str]:
+    """Return what is not installed as it is locked, a line each.
+
+    Args:
+        versions: What is installed, by normalised names.
+        lock: A lock file's text; what it has for this Python and system has to be installed.
+        optional: Another's; what only this one has may be installed, in its version.
+    """
+    wanted, allowed = pins(lock), pins(optional) | pins(lock)
+    missing = [name for name, pin in wanted.items() if pin.is_for_here and name not in versions]
+    return [f"{name}: not installed, locked is {wanted[name].version}" for name in missing] + [
+        f"{name}: {version} is installed, locked is {allowed[name].version}"
+        if name in allowed
+        else f"{name}: {version} is installed, no lock file has it"
+        for name, version in versions.items()
+        if name not in BROUGHT_BY_PYTHON
+        and (name not in allowed or version != allowed[name].version)
+    ]
+
+
+def altered(distribution: Distribution) -> list[str]:
+    """Return the files of a package that are not those that were installed.
+
+    Code in Python is compared by its hash, all else by its size: to hash the compiled
+    libraries too would take five times as long.
+    """
+    found = []
+    # Without a hash are the bytecode files, which come and go, and the list itself.
+    for file in filter(lambda file: file.hash, distribution.files or []):
+        if file.as_posix() in OFTEN_EXTENDED:
+            continue
+        path = Path(str(file.locate()))
+        if not path.is_file():
+            found.append(f"{path} is missing")
+        elif path.stat().st_size != file.size or (
+            file.hash and path.suffix == ".py" and file.hash.value != digest(path, file.hash.mode)
+        ):
+            found.append(f"{path} is not the file that was installed")
+    return found
+
+
+def digest(path: Path, method: str) -> str:
+    """Return the hash of a file as the RECORD of a package writes it."""
+    found = hashlib.new(method, path.read_bytes()).digest()
+    return base64.urlsafe_b64encode(found).decode().rstrip("=")
+
+
+def test_every_locked_package_has_hashes_and_no_address() -> None:
+    assert [path.name for path in LOCKS] == [
+        "requirements-audit.lock",
+        "requirements-gpu.lock",
+        "requirements-tools.lock",
+        "requirements.lock",
+    ]
+    for path in LOCKS:
+        text = path.read_text()
+        assert "://" not in text
+        entries = re.split(r"^(?=[a-z0-9-]+==)", text, flags=re.MULTILINE)[1:]
+        assert len(entries) == len(pins(text)) > 0
+        assert all("--hash=sha256:" in entry for entry in entries)
+
+
+@pytest.mark.parametrize(
+    ("lock", "wanted"),
+    [
+        (
+            "requirements.lock",
+            [*PROJECT["dependencies"], *EXTRAS["jax"], *EXTRAS["s3"], *GROUPS["dev"]],
+        ),
+        ("requirements-gpu.lock", [*PROJECT["dependencies"], *EXTRAS["gpu"], *EXTRAS["s3"]]),
+        ("requirements-tools.lock", GROUPS["tools"]),
+        ("requirements-audit.lock", GROUPS["audit"]),
+    ],
+)
+def test_lock_holds_what_the_project_asks_for(lock: str, wanted: list[str]) -> None:
+    locked = pinned(lock)
+    for requirement in map(Requirement, wanted):
+        name = requirement.name.replace(".", "-")
+        assert requirement.specifier.contains(locked[name].version), requirement
+
+
+def test_tools_need_no_other_packages_than_the_project_and_none_to_train() -> None:
+    assert set(GROUPS["tools"]) <= set(PROJECT["dependencies"])
+    assert not {"tensorflow", "keras", "jax"} & pinned("requirements-tools.lock").keys()
+
+
+def test_locks_agree_on_common_packages() -> None:
+    versions: dict[str, set[str]] = {}
+    for path in LOCKS:
+        for name, pin in pinned(path.name).items():
+            versions.setdefault(name, set()).add(pin.version)
+    assert {name: found for name, found in versions.items() if len(found) > 1} == {}
+
+
+def test_what_is_installed_is_what_is_locked() -> None:
+    lock, optional = (ROOT / name for name in ("requirements.lock", "requirements-gpu.lock"))
+    found = differences(installed(sys.path), lock.read_text(), optional.read_text())
+    assert not found, "\n".join([*found, MEND])
+
+
+def test_files_of_packages_are_those_that_were_installed() -> None:
+    # An edit in there, made to find an error and forgotten, would be in every result.
+    found = [line for distribution in distributions() for line in altered(distribution)]
+    assert not found, "\n".join([*found, MEND])
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({}, []),
+        ({"numpy": "2.4.5"}, ["numpy: 2.4.5 is installed, locked is 2.4.6"]),
+        ({"numpy": None}, ["numpy: not installed, locked is 2.4.6"]),
+        ({"pip": None, "pywin32": None}, []),
+        ({"colorama": "0.4.6"}, []),
+        ({"colorama": "0.4.5"}, ["colorama: 0.4.5 is installed, locked is 0.4.6"]),
+        ({"nvidia-nccl-cu12": "2.32"}, []),
+        ({"nvidia-nccl-cu12": "2.1"}, ["nvidia-nccl-cu12: 2.1 is installed, locked is 2.32"]),
+        ({"ipython": "9.1"}, ["ipython: 9.1 is installed, no lock file has it"]),
+    ],
+)
+def test_each_difference_is_told(change: dict[str, str | None], expected: list[str]) -> None:
+    lock = """\
+numpy==2.4.6 \\
+    --hash=sha256:00
+colorama==0.4.6 ; sys_platform == 'a system of old' \\
+    --hash=sha256:00
+tabulate==0.10.0 ; python_full_version >= '3.11' \\
+    --hash=sha256:00
+"""
+    optional = "numpy==2.4.6 \\\nnvidia-nccl-cu12==2.32 \\\n    --hash=sha256:00\n"
+    versions = {"numpy": "2.4.6", "tabulate": "0.10.0", "pip": "23.2.1"} | change
+    found = {name: version for name, version in versions.items() if version}
+    assert differences(found, lock, optional) == expected
+
+
+def test_package_of_another_version_that_python_would_import_is_told(tmp_path: Path) -> None:
+    locked = pinned("requirements.lock")["tabulate"].version
+    folder = tmp_path / "Tabulate-0.0.1.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text("Metadata-Version: 2.4\nName: Tabulate\nVersion: 0.0.1\n")
+    found = differences(
+        installed([str(tmp_path), *sys.path]), (ROOT / "requirements.lock").read_text(), ""
+    )
+    assert f"tabulate: 0.0.1 is installed, locked is {locked}" in found
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "is_told"),
+    [
+        ("code.py", "True ", False),
+        ("code.py", "False", True),
+        ("code.py", "", True),
+        ("library.so", "False", False),
+        ("library.so", "", True),
+        ("library.so", None, True),
+        ("certifi/cacert.pem", "True and mine", False),
+    ],
+)
+def test_altered_file_is_told(
+    tmp_path: Path, name: str, text: str | None, *, is_told: bool
+) -> None:
+    folder = tmp_path / "made_up-1.0.dist-info"
+    folder.mkdir()
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("True ")
+    (folder / "METADATA").write_text("Metadata-Version: 2.4\nName: made_up\nVersion: 1.0\n")
+    record = f"{name},sha256={digest(path, 'sha256')},5\n__pycache__/code.cpython-311.pyc,,\n"
+    (folder / "RECORD").write_text(record)
+    if text is None:
+        path.unlink()
+    else:
+        path.write_text(text)
+    (distribution,) = distributions(path=[str(tmp_path)])
+    assert [str(path) in line for line in altered(distribution)] == [True] * is_told
+
+
+@pytest.mark.parametrize(
+    ("pip_audit", "status", "expected"),
+    [
+        ("echo 'No known vulnerabilities found' >&2", 0, "No known vulnerabilities found\n"),
+        ("echo 'keras 3.15.1 CVE-2026-0001' > $output; exit 1", 2, "keras 3.15.1 CVE-2026-0001\n"),
+        ("echo 'cannot connect' >&2; exit 1", 2, "nothing is known of these versions, good or bad"),
+    ],
+)
+def test_audit_without_data_is_no_audit_without_findings(
+    tmp_path: Path, pip_audit: str, status: int, expected: str
+) -> None:
+    if shutil.which("make") is None:
+        pytest.skip("make is not installed; it would have told an audit without data from others")
+    program = tmp_path / "bin/pip-audit"
+    program.parent.mkdir()
+    program.write_text(
+        f'#!/bin/sh\nfor output; do :; done\necho "$@" > {tmp_path}/asked\n{pip_audit}'
+    )
+    program.chmod(0o700)
+    (tmp_path / ".installed").touch()
+    (tmp_path / "found").write_text("of the last time")
+    command = ["make", "--silent", "audit", f"AUDIT={tmp_path}"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == status, result.stderr
+    assert expected in result.stdout + result.stderr
+    assert "of the last time" not in result.stdout
+    asked = (tmp_path / "asked").read_text()
+    assert "--strict" in asked
+    assert all(f"--requirement {path.name} " in asked for path in LOCKS)
