@@ -1,0 +1,208 @@
+"""Outputs, cache objects and the lock file, damaged as disks, editors and accidents damage them."""
+
+import os
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import Project
+from states import FULL, assert_undisturbed, lock, outputs, record
+
+from pipeline.inputs import check_inputs
+from pipeline.lock import read_lock
+from pipeline.stage import PipelineError
+
+# Root may read everything; so that it, too, meets a file that it may not read.
+WITHOUT_PRIVILEGES = [
+    "setpriv",
+    "--bounding-set=-dac_override,-dac_read_search",
+    "--inh-caps=-dac_override,-dac_read_search",
+]
+
+
+def rewrite(path: Path, content: bytes | bytearray) -> None:
+    """Give a file other content and leave its mode, by which DVC goes, as it is."""
+    mode = path.stat().st_mode
+    path.chmod(0o644)
+    path.write_bytes(content)
+    path.chmod(mode)
+
+
+def truncate(path: Path) -> None:
+    rewrite(path, path.read_bytes()[: path.stat().st_size // 2])
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 16
+    rewrite(path, content)
+
+
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "truncated": truncate,
+    "flipped": flip,
+    "emptied": lambda path: rewrite(path, b""),
+    "deleted": Path.unlink,
+    "unreadable": lambda path: path.chmod(0),
+}
+OUTPUTS = [
+    *(
+        f"data/raw/{part}-idx{n}-ubyte.gz"
+        for part, n in (
+            ("train-images", 3),
+            ("train-labels", 1),
+            ("t10k-images", 3),
+            ("t10k-labels", 1),
+        )
+    ),
+    *(
+        f"data/processed/{part}_{kind}.npy"
+        for part in ("train", "validation", "test")
+        for kind in ("images", "labels")
+    ),
+    *(f"data/model/{name}" for name in ("model.keras", "operating_points.json")),
+    *(f"reports/{name}.json" for name in ("environment", "metrics", "robustness")),
+    *(
+        f"reports/{name}.csv"
+        for name in (
+            "by_class",
+            "learning_curves",
+            "predictions",
+            "reliability",
+            "risk_coverage",
+            "robustness",
+        )
+    ),
+    "reports/index.html",
+    *(
+        f"reports/figures/{name}.png"
+        for name in (
+            "confusion_matrix",
+            "errors",
+            "learning_curves",
+            "reliability",
+            "risk_coverage",
+        )
+    ),
+]
+CACHED = [path for path in OUTPUTS if path.startswith("data/")]
+
+
+def repro(project: Project) -> tuple[int, str]:
+    """Run ``dvc repro`` as a user without privileges; return exit status and output."""
+    command = ["dvc", "repro"]
+    if os.geteuid() == 0:
+        if shutil.which("setpriv") is None:
+            pytest.skip(
+                "needs setpriv where root runs it; would have shown files that it cannot read"
+            )
+        command = [*WITHOUT_PRIVILEGES, *command]
+    process = project.start(*command)
+    output, _ = process.communicate(timeout=240)
+    return process.returncode, output
+
+
+def check_recovery(
+    project: Project, reference: Project, named: str, status: int, output: str
+) -> str:
+    """Expect that a run has mended everything, or says which file is the matter; return which."""
+    assert "Traceback" not in output, output
+    if status == 0:
+        assert_undisturbed(project, reference)
+        return "mended"
+    assert named in output, output
+    assert lock(project) == lock(reference)
+    return "told"
+
+
+def test_outputs_are_all_that_stages_write(original: tuple[Project, list[str]]) -> None:
+    project, _ = original
+    assert set(OUTPUTS) == set(outputs(project))
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("path", OUTPUTS if FULL else [])
+def test_damaged_output_is_made_anew_or_named(
+    original: tuple[Project, list[str]], reproduced: Project, path: str, damage: str
+) -> None:
+    DAMAGES[damage](reproduced.folder / path)
+    found = check_recovery(reproduced, original[0], path, *repro(reproduced))
+    record("output", path=path, damage=damage, found=found)
+
+
+def test_outputs_damaged_in_all_ways_at_once_are_made_anew(
+    original: tuple[Project, list[str]], reproduced: Project
+) -> None:
+    damages = {name: damage for name, damage in DAMAGES.items() if name != "unreadable"}
+    for number, path in enumerate(OUTPUTS):
+        list(damages.values())[number % len(damages)](reproduced.folder / path)
+    assert check_recovery(reproduced, original[0], "", *repro(reproduced)) == "mended"
+
+
+def test_unreadable_output_is_named(
+    original: tuple[Project, list[str]], reproduced: Project
+) -> None:
+    path = "data/model/model.keras"
+    DAMAGES["unreadable"](reproduced.folder / path)
+    check_recovery(reproduced, original[0], path, *repro(reproduced))
+
+
+def cache_object(project: Project, path: str) -> Path:
+    (md5,) = (
+        stage.outs[path] for stage in read_lock(project.folder).values() if path in stage.outs
+    )
+    return project.folder / ".dvc/cache/files/md5" / md5[:2] / md5[2:]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("path", CACHED if FULL else ["data/processed/test_labels.npy"])
+def test_damaged_object_of_the_cache_gets_into_no_result(
+    original: tuple[Project, list[str]],
+    reproduced: Project,
+    monkeypatch: pytest.MonkeyPatch,
+    path: str,
+    damage: str,
+) -> None:
+    damaged, file = cache_object(reproduced, path), reproduced.folder / path
+    DAMAGES[damage](damaged)
+    file.unlink()
+    status, output = repro(reproduced)
+    assert "Traceback" not in output, output
+    monkeypatch.chdir(reproduced.folder)
+    if status:
+        assert path in output or damaged.name in output, output
+        found = "told"
+    elif outputs(reproduced) == outputs(original[0]):
+        found = "mended"
+    else:
+        # DVC trusts objects that are write-protected. What it took out of its cache is not what
+        # the lock says, and whichever stage is to read it refuses to.
+        with pytest.raises(PipelineError, match=re.escape(path)):
+            check_inputs([Path(path)])
+        found = "refused by whoever reads it"
+    if found != "mended":
+        # What `make doctor` says then.
+        damaged.unlink()
+        file.unlink(missing_ok=True)
+        reproduced.run("dvc", "repro")
+    assert_undisturbed(reproduced, original[0])
+    record("cache object", path=path, damage=damage, found=found)
+
+
+@pytest.mark.parametrize("share", [step / 40 for step in range(40)] if FULL else [0, 0.6])
+def test_lock_file_cut_off_anywhere_is_mended_or_named(
+    original: tuple[Project, list[str]], reproduced: Project, share: float
+) -> None:
+    content = lock(original[0])
+    path = reproduced.folder / "dvc.lock"
+    path.write_bytes(content[: int(len(content) * share)])
+    status, output = repro(reproduced)
+    assert "Traceback" not in output
+    if status:
+        assert "dvc.lock" in output
+        reproduced.run("git", "checkout", "dvc.lock")
+        assert reproduced.repro() == []
+    assert_undisturbed(reproduced, original[0])
+    record("lock file", share=share, found="told" if status else "mended")
