@@ -1,6 +1,6 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup repro demo study compare verify test check bench plots lock licences audit
+.PHONY: help setup repro demo study compare verify test check bench plots doctor lock licences audit
 
 VENV := .venv
 # The first Python on the PATH that the locked packages exist for; PYTHON=... chooses another.
@@ -56,6 +56,9 @@ BENCH := PYTHONPATH="$(CURDIR)" env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE pyt
 
 plots: $(VENV)/.installed  ## Open a page of the plots that needs no network; with BASE=..., beside those of BASE
 	$(RUN) python -m pipeline.tools.plots $(BASE)
+
+doctor: $(VENV)/.installed  ## Look at this set-up: what is good, what is not, and what to do about that
+	$(RUN) python -m pipeline.tools.doctor
 
 lock: $(VENV)/.installed  ## Resolve the dependencies of pyproject.toml anew into requirements*.lock
 	$(RUN) uv pip compile -q --upgrade $(COMPILE) --extra s3 --group dev -o requirements.lock pyproject.toml

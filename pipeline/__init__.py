@@ -6,8 +6,8 @@ Upstairs are the verbs, each a command (``python -m pipeline.stages.train``):
   ``download`` → ``preprocess`` → ``train`` → ``evaluate`` → ``plot``
 - ``studies``: what looks at the recipes as such: ``repeat`` → ``summarise``, ``illustrate``,
   ``doubt`` → ``depict``, the stages of ``studies/dvc.yaml``, and ``search``
-- ``tools``: what people run around the pipeline, ``demo``, ``plots``, ``compare``, ``verify``, and
-  CI for them: ``stale``, ``report``, ``comment``
+- ``tools``: what people run around the pipeline, ``demo``, ``plots``, ``compare``, ``verify``,
+  ``doctor``, and CI for them: ``stale``, ``report``, ``comment``
 
 On the ground floor are the nouns that serve them, one thing each. Those of the stages:
 
@@ -65,6 +65,11 @@ And those of the tools:
 - ``reproduction``, ``reproduction_page``: a lock and what came out again, and how that is shown
 - ``clean_clone``: a revision run from scratch, on nothing but what is committed
 - ``dvc_command``: DVC, run by this very Python
+- ``checkup``: what was found of a set-up, what to do about it, and how that is shown
+- ``installation``, ``accelerator``: Python with its packages, and the GPU
+- ``working_copy``: what Git says of it, and whether ``dvc.lock`` is whole
+- ``dvc_project``, ``storage``: the project as DVC sees it, and DVC's cache, links and remote
+- ``reachability``, ``disk_space``: where the data set can be had, and what there is room for
 - ``plots_page``: what stands around DVC's plots, with the libraries that draw them
 
 Imports go down only: a verb imports nouns, a noun never imports a verb, no verb imports a verb.

@@ -57,12 +57,12 @@ class Revision:
             file = PROJECT / path
             return file.read_bytes() if file.is_file() else None
         name = f"{self.commit}:./{path}"
-        found = _git("cat-file", "blob", name)
+        found = git("cat-file", "blob", name)
         if not found.returncode:
             return found.stdout
-        if _git("rev-parse", "--quiet", "--verify", name).returncode:
+        if git("rev-parse", "--quiet", "--verify", name).returncode:
             return None
-        raise PipelineError(f"{self}: {path} cannot be read: {_reason(found)}")
+        raise PipelineError(f"{self}: {path} cannot be read: {git_reason(found)}")
 
 
 def workspace() -> Revision:
@@ -81,7 +81,7 @@ def default_base() -> Revision:
     if not mains:
         _require_repository()
         raise PipelineError("there is no branch main here: name what to compare with")
-    branch = _git("symbolic-ref", "--quiet", "HEAD").stdout.decode().strip()
+    branch = git("symbolic-ref", "--quiet", "HEAD").stdout.decode().strip()
     # Runners of CI check a commit out, not a branch.
     is_detached_main = not branch and _commit("HEAD") == mains[0].commit
     return resolve("HEAD~1") if branch == names["main"] or is_detached_main else mains[0]
@@ -112,7 +112,7 @@ def merge_base(revision: Revision) -> Revision:
     Raises:
         PipelineError: There is none, or this clone is too shallow to tell.
     """
-    found = _git("merge-base", str(revision.commit), "HEAD")
+    found = git("merge-base", str(revision.commit), "HEAD")
     if found.returncode:
         raise PipelineError(f"{revision}: no history in common with HEAD{_advice_if_shallow()}")
     commit = found.stdout.decode().strip()
@@ -121,7 +121,7 @@ def merge_base(revision: Revision) -> Revision:
 
 
 def _advice_if_shallow() -> str:
-    shallow = _git("rev-parse", "--is-shallow-repository").stdout.strip() == b"true"
+    shallow = git("rev-parse", "--is-shallow-repository").stdout.strip() == b"true"
     return (
         "; this clone is shallow: `git fetch --unshallow` gets the rest, "
         "in a workflow `fetch-depth: 0` of actions/checkout"
@@ -131,14 +131,14 @@ def _advice_if_shallow() -> str:
 
 
 def _require_repository() -> None:
-    found = _git("rev-parse", "--git-dir")
+    found = git("rev-parse", "--git-dir")
     if found.returncode:
-        raise PipelineError(f"{PROJECT}: {_reason(found)}")
+        raise PipelineError(f"{PROJECT}: {git_reason(found)}")
 
 
 def _commit(name: str) -> str | None:
     """Return the hash of the one commit that Git knows by a name."""
-    found = _git("rev-parse", "--quiet", "--verify", f"{name}^{{commit}}").stdout.decode().strip()
+    found = git("rev-parse", "--quiet", "--verify", f"{name}^{{commit}}").stdout.decode().strip()
     # Of a range such as a..b it gives two, of which one is negated.
     return found if re.fullmatch("[0-9a-f]{40,64}", found) else None
 
@@ -147,7 +147,7 @@ def _experiments(name: str) -> list[str]:
     """Return the commits of DVC's experiments of a name, whatever commit they started from."""
     # refs/exps/<2 digits>/<38 digits of the commit they started from>/<name>; others of these
     # refs, with fewer parts, are DVC's own book-keeping.
-    listed = _git("for-each-ref", "--format=%(refname) %(objectname)", "refs/exps").stdout.decode()
+    listed = git("for-each-ref", "--format=%(refname) %(objectname)", "refs/exps").stdout.decode()
     references = [line.split() for line in listed.splitlines()]
     return [commit for reference, commit in references if reference.split("/")[4:] == [name]]
 
@@ -161,23 +161,28 @@ def clone(revision: Revision, folder: Path) -> Path:
     Raises:
         PipelineError: Git failed.
     """
-    top = _git("rev-parse", "--show-toplevel").stdout.decode().strip()
+    top = git("rev-parse", "--show-toplevel").stdout.decode().strip()
     upload = "git -c uploadpack.allowAnySHA1InWant=true upload-pack"
     # No hooks that the user has for new repositories; no advice about detached heads.
     config = ["-c", f"core.hooksPath={os.devnull}", "-c", "advice.detachedHead=false"]
-    form = _git("rev-parse", "--show-object-format").stdout.decode().strip()  # SHA-1 or SHA-256
+    form = git("rev-parse", "--show-object-format").stdout.decode().strip()  # SHA-1 or SHA-256
     for command in (
         ["init", "--quiet", "--template=", "--initial-branch=main", f"--object-format={form}"],
         ["fetch", "--quiet", "--depth=1", f"--upload-pack={upload}", top, str(revision.commit)],
         ["checkout", "--quiet", "--detach", "FETCH_HEAD"],
     ):
-        result = _git(*config, *command, folder=folder)
+        result = git(*config, *command, folder=folder)
         if result.returncode:
-            raise PipelineError(f"git {command[0]} failed: {_reason(result)}")
-    return folder / _git("rev-parse", "--show-prefix").stdout.decode().strip()
+            raise PipelineError(f"git {command[0]} failed: {git_reason(result)}")
+    return folder / git("rev-parse", "--show-prefix").stdout.decode().strip()
 
 
-def _git(*arguments: str, folder: Path = PROJECT) -> "subprocess.CompletedProcess[bytes]":
+def git(*arguments: str, folder: Path = PROJECT) -> "subprocess.CompletedProcess[bytes]":
+    """Run Git in a folder, whatever its exit status.
+
+    Raises:
+        PipelineError: There is no Git.
+    """
     try:
         return subprocess.run(
             ["git", *arguments],
@@ -190,7 +195,7 @@ def _git(*arguments: str, folder: Path = PROJECT) -> "subprocess.CompletedProces
         raise PipelineError("git is not installed, or not on the PATH") from error
 
 
-def _reason(failed: "subprocess.CompletedProcess[bytes]") -> str:
+def git_reason(failed: "subprocess.CompletedProcess[bytes]") -> str:
     """Return what Git says of a failure; after the line that counts, it may give advice."""
     lines = failed.stderr.decode(errors="replace").splitlines()
     fatal = [line.removeprefix("fatal: ") for line in lines if line.startswith("fatal: ")]

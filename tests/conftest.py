@@ -256,6 +256,21 @@ def project(tmp_path: Path, data_set: Path, server: MirrorServer) -> Project:
 
 
 @pytest.fixture
+def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A new home for what is called in this very process, with nothing inherited that matters."""
+    home = tmp_path / "own home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(home / ".cache"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(home / ".config"))
+    monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(home / "dvc"))
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    for name in ("MNIST_MIRROR", "http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    return home
+
+
+@pytest.fixture
 def prepared(project: Project, data_set: Path) -> Project:
     """The project on small data, after its first two stages."""
     project.stage("download", MNIST_MIRROR=str(data_set))

@@ -48,6 +48,7 @@ def test_make_lists_its_targets() -> None:
         "bench",
         "plots",
         "lock",
+        "doctor",
         "licences",
         "audit",
     ):

@@ -1,0 +1,119 @@
+"""The project as DVC sees it, whether it is in a repository of Git or not."""
+
+import hashlib
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pipeline.checkup import Finding, counted, good, note, problem, some
+from pipeline.lock import read_lock
+from pipeline.stage import PipelineError
+
+
+@contextmanager
+def opened(project: Path) -> Iterator[Any]:
+    """Open the project as DVC's own object.
+
+    Raises:
+        PipelineError: DVC cannot do so, or what is asked of it meanwhile.
+    """
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    try:
+        with Repo(str(project), config={"core": {"no_scm": True}}) as repo:
+            yield repo
+    except DvcException as error:
+        cause = f": {error.__cause__}" if error.__cause__ else ""  # the place in a file, if any
+        raise PipelineError(" ".join(f"{error}{cause}".split())) from error
+
+
+def can_be_opened(project: Path) -> bool:
+    """Return whether DVC is there and can read its configuration."""
+    try:
+        with opened(project):
+            return True
+    except (PipelineError, ModuleNotFoundError):
+        return False
+
+
+def dvc(project: Path) -> Finding:
+    """Return whether DVC can read its configuration."""
+    from dvc import __version__
+
+    try:
+        with opened(project):
+            return good(f"version {__version__}")
+    except PipelineError as error:
+        return problem(
+            f"version {__version__}, which cannot work here: {error}",
+            "`git checkout .dvc` brings back the committed settings; those of this machine are in "
+            ".dvc/config.local, and your own where `dvc config --list --show-origin` says",
+        )
+
+
+def pipeline(project: Path) -> Finding | None:
+    """Return whether DVC can read the pipeline; None where that is up to something else."""
+    try:
+        read_lock(project)
+    except PipelineError:
+        return None  # DVC reads no stage without it
+    if not can_be_opened(project):
+        return None
+    try:
+        with opened(project) as repo:
+            stages = repo.index.stages
+            partial = [str(stage.name) for stage in stages if _is_partial(stage)]
+    except PipelineError as error:
+        return problem(
+            f"DVC cannot read it: {error}",
+            "Mend the file that is named; `git diff` shows what changed in it",
+        )
+    if partial:
+        return note(
+            f"the lock holds these stages only in part: {some(partial)}",
+            "If DVC was killed as it wrote, `git checkout dvc.lock`; `dvc repro` runs them again",
+        )
+    return good(f"{counted(len(stages), 'stage')}, as DVC reads them")
+
+
+def _is_partial(stage: Any) -> bool:
+    """Return whether outputs of a stage are missing in the lock though the stage is in there."""
+    if not hasattr(stage, "name"):  # of a .dvc file, which is its own lock
+        return False
+    recorded = [bool(entry.hash_info) for entry in [*stage.deps, *stage.outs]]
+    return any(recorded) and not all(out.hash_info for out in stage.outs)
+
+
+def files(project: Path) -> Finding | None:
+    """Return whether files that DVC takes for those of its locks are; None where it cannot tell.
+
+    DVC does not read a file of the size and time that it remembers.
+    """
+    readable = pipeline(project)
+    if readable is None or readable.verdict == "problem":
+        return None
+    with opened(project) as repo:
+        taken = {
+            str(Path(out.fs_path).relative_to(repo.root_dir)): out.hash_info.value
+            for out in repo.index.outs
+            if out.hash_info and not out.hash_info.isdir and out.exists
+            if not out.workspace_status()
+        }
+    damaged = [path for path, expected in taken.items() if md5(project / path) != expected]
+    if not damaged:
+        return good(f"{counted(len(taken), 'file')} as recorded in DVC's locks")
+    return problem(
+        "other bytes than recorded, which DVC does not notice, in "
+        f"{len(damaged)} of {counted(len(taken), 'file')}: {some(damaged)}",
+        f"`{shlex.join(['rm', '-f', *damaged])}`, then `dvc repro` puts back what the cache has "
+        "and makes the rest anew; of those in Git, `git checkout`",
+    )
+
+
+def md5(path: Path) -> str:
+    """Return the MD5 of a file in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
