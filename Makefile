@@ -1,6 +1,6 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup repro demo study compare verify test check bench plots doctor lock licences audit
+.PHONY: help setup repro demo study compare verify test faults check bench plots doctor lock licences audit
 
 VENV := .venv
 # The first Python on the PATH that the locked packages exist for; PYTHON=... chooses another.
@@ -36,6 +36,11 @@ verify: $(VENV)/.installed  ## Run the last commit from scratch, aside: do its r
 test: $(VENV)/.installed  ## Run the tests
 	$(RUN) python -m pytest -n 2 --dist worksteal
 
+faults: $(VENV)/.installed  ## Kill, fill the disk, damage, disturb: the fault tests at full length (two hours)
+	rm -f faults.jsonl
+	$(RUN) FAULTS=full python -m pytest -n 2 --dist worksteal tests/faults
+	$(RUN) python tests/faults/summary.py
+
 check: $(VENV)/.installed  ## Check style, types and workflows
 	$(RUN) ruff check
 	$(RUN) ruff format --check
@@ -46,6 +51,7 @@ check: $(VENV)/.installed  ## Check style, types and workflows
 bench: $(VENV)/.installed  ## Measure speed and memory, as ratios taken side by side
 	$(RUN) $(BENCH) benchmarks/epoch.py
 	$(RUN) $(BENCH) benchmarks/distortion.py
+	$(RUN) $(BENCH) benchmarks/checkpoint.py
 	$(RUN) $(BENCH) benchmarks/evaluation.py
 	$(RUN) $(BENCH) benchmarks/noop.py
 	$(RUN) $(BENCH) benchmarks/compare.py

@@ -10,6 +10,7 @@ import sys
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,7 @@ UNREADABLE = (
     SyntaxError,
     MemoryError,
     OverflowError,
+    TokenError,
     zipfile.BadZipFile,
 )
 
@@ -89,8 +91,12 @@ class Checkpoint:
             for number, variable in enumerate(_variables(model))
         }
         state = json.dumps(random.bit_generator.state)
-        with replacing(self.path) as partial:
-            np.savez(partial, key=self.key, random=state, epochs=np.array(epochs), **arrays)
+        arrays |= {"key": np.array(self.key), "random": np.array(state), "epochs": np.array(epochs)}
+        with replacing(self.path) as partial, zipfile.ZipFile(partial, "w") as archive:
+            for name, array in arrays.items():
+                # NumPy's own savez fails where the clock stands before 1980.
+                with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w") as member:
+                    np.lib.format.write_array(member, array, allow_pickle=False)
 
     def restore(self, model: keras.Model, random: np.random.Generator) -> list[Epoch]:
         """Put model and random numbers back into the state of the checkpoint, if there is one.

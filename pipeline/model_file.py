@@ -19,7 +19,7 @@ from pipeline.backend import keras
 from pipeline.stage import PipelineError
 
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip archive can bear
-
+MEMBERS = ("metadata.json", "config.json", "model.weights.h5")
 
 # What Keras and zipfile raise for files that are damaged, encrypted or too new.
 UNREADABLE = (ValueError, TypeError, KeyError, RuntimeError, EOFError, OSError, zipfile.BadZipFile)
@@ -33,14 +33,13 @@ def save_model(model: keras.Model, path: Path) -> None:
     """
     _check_finite(model, path)
     with replacing(path) as partial, tempfile.TemporaryDirectory() as folder:
-        dated = Path(folder) / "model.keras"
-        model.save(dated)
-        with zipfile.ZipFile(dated) as source, zipfile.ZipFile(partial, "w") as target:
-            for name in source.namelist():
+        # Not as an archive: Keras's own fails where the clock stands before 1980.
+        model.save(folder, zipped=False)
+        with zipfile.ZipFile(partial, "w") as archive:
+            for name in MEMBERS:
+                content = _without_traces(name, Path(folder, name).read_bytes())
                 # Not compressed, since versions of zlib compress to different bytes.
-                target.writestr(
-                    zipfile.ZipInfo(name, EPOCH), _without_traces(name, source.read(name))
-                )
+                archive.writestr(zipfile.ZipInfo(name, EPOCH), content)
 
 
 def _without_traces(name: str, content: bytes) -> bytes:

@@ -1,0 +1,31 @@
+"""Print what `make faults` came to, from faults.jsonl: the figures of docs/reliability.md."""
+
+import json
+from collections import Counter
+
+from states import FINDINGS
+
+
+def main() -> None:
+    """Print a line for each kind of fault and each outcome of it, with how often it occurred."""
+    lines = FINDINGS.read_text(encoding="utf-8").splitlines()
+    found = [json.loads(line) for line in lines]
+    kinds = Counter(one["kind"] for one in found)
+    for kind, count in kinds.items():
+        print(f"{kind}: {count}")
+        # Places and moments are different each time; what they come to is not.
+        parts = Counter(
+            tuple(
+                f"{key}: {value}"
+                for key, value in one.items()
+                if key in {"stage", "in_training", "resumed", "damage", "found", "name", "refused"}
+            )
+            for one in found
+            if one["kind"] == kind
+        )
+        for part, times in sorted(parts.items()):
+            print(f"  {times:5}  {', '.join(part)}")
+
+
+if __name__ == "__main__":
+    main()

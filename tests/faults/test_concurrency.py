@@ -1,0 +1,57 @@
+"""Two at once: in one clone, and in two clones that share a cache."""
+
+import shutil
+from pathlib import Path
+
+from conftest import Project
+from states import assert_undisturbed, record, set_epochs
+
+
+def anew(original: tuple[Project, list[str]], folder: Path) -> Project:
+    """Return a copy of the project without its data, in which everything runs again."""
+    source, _ = original
+    shutil.copytree(source.folder, folder, symlinks=True)
+    for name in ("data", ".dvc/cache", ".dvc/tmp"):
+        shutil.rmtree(folder / name)
+    return Project(folder, source.home)
+
+
+def test_two_runs_in_one_clone_one_of_which_waits_or_says_so(
+    original: tuple[Project, list[str]], tmp_path: Path
+) -> None:
+    project = anew(original, tmp_path / "project")
+    runs = [project.start("dvc", "repro") for _ in range(2)]
+    printed = [run.communicate(timeout=240)[0] for run in runs]
+    assert all("Traceback" not in output for output in printed)
+    refused = [output for run, output in zip(runs, printed, strict=True) if run.returncode]
+    assert len(refused) < 2, printed
+    assert all("lock" in output for output in refused), refused
+    assert_undisturbed(project, original[0])
+    assert "up to date" in project.run("dvc", "status")
+    record("two in one clone", refused=len(refused))
+
+
+def test_two_clones_share_a_cache(original: tuple[Project, list[str]], tmp_path: Path) -> None:
+    clones = [anew(original, tmp_path / name) for name in ("one", "other")]
+    for clone in clones:
+        clone.run("dvc", "cache", "dir", "--local", str(tmp_path / "cache"))
+    runs = [clone.start("dvc", "repro") for clone in clones]
+    for run in runs:
+        output, _ = run.communicate(timeout=240)
+        assert run.returncode == 0, output
+    for clone in clones:
+        assert_undisturbed(clone, original[0])
+        assert "up to date" in clone.run("dvc", "status")
+    objects = [path for path in (tmp_path / "cache/files/md5").rglob("*") if path.is_file()]
+    assert len(objects) == 12
+    record("two clones, one cache", objects=len(objects))
+
+
+def test_training_in_two_clones_leaves_checkpoints_apart(
+    original: tuple[Project, list[str]], tmp_path: Path
+) -> None:
+    for epochs in (6, 7):
+        clone = anew(original, tmp_path / str(epochs))
+        clone.edit_params(set_epochs(epochs))
+        clone.run("dvc", "repro", "train")
+        assert not list((clone.folder / "data/checkpoints").iterdir())
