@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.reason import reason
 from pipeline.stage import PipelineError
 
 # What NumPy raises for a file that is damaged; its header is parsed as Python is.
@@ -75,8 +76,7 @@ def load_array(path: Path, dtype: type[np.generic]) -> NDArray[Any]:
         with file:
             array: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
     except UNREADABLE as error:
-        reason = " ".join(str(error).split())[:300]
-        raise PipelineError(f"{path}: damaged .npy file: {reason}") from error
+        raise PipelineError(f"{path}: damaged .npy file: {reason(error)}") from error
     if array.dtype != dtype:
         raise PipelineError(f"{path}: expected elements of {np.dtype(dtype)}, found {array.dtype}")
     return array

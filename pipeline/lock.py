@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from pipeline.reason import reason
 from pipeline.stage import PipelineError
 from pipeline.yaml_text import parse_yaml
 
@@ -48,8 +49,7 @@ def parse_lock(content: bytes, name: str) -> Lock:
             for stage, entry in stages.items()
         }
     except (ValueError, LookupError, TypeError, AttributeError) as error:
-        reason = " ".join(str(error).split())
-        raise PipelineError(f"{name}: not a lock file of DVC: {reason}") from error
+        raise PipelineError(f"{name}: not a lock file of DVC: {reason(error)}") from error
 
 
 def read_lock(project: Path) -> Lock:

@@ -108,6 +108,8 @@ def _downloader(name: str, mirror: str, timeout: float) -> Callable[[str, str, o
         # Opening a pipe would wait for somebody to write into it.
         if not stat.S_ISREG(source.stat().st_mode):
             raise ValueError(f"{source} is not a regular file")
+        if source.stat().st_size > LARGEST_FILE:
+            raise ValueError(f"more than {LARGEST_FILE} bytes")
         with source.open("rb") as content, Path(output).open("wb") as file:
             _copy(content.read, file)
 

@@ -12,6 +12,7 @@ from typing import IO
 
 from pipeline.model_config import parse_config
 from pipeline.model_weights import check_weights
+from pipeline.reason import reason
 from pipeline.stage import PipelineError
 
 MEMBERS = ["metadata.json", "config.json", "model.weights.h5"]
@@ -47,8 +48,7 @@ def check_archive(path: Path) -> None:
             config, weights = _read_members(file)
             check_weights(weights, parse_config(config))
         except UNREADABLE as error:
-            reason = " ".join(str(error).split())[:300] or type(error).__name__
-            raise PipelineError(f"{path}: not a model of this pipeline: {reason}") from error
+            raise PipelineError(f"{path}: not a model of this pipeline: {reason(error)}") from error
 
 
 def _read_members(file: IO[bytes]) -> tuple[bytes, bytes]:

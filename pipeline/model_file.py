@@ -17,6 +17,7 @@ import numpy as np
 from pipeline.atomic import replacing
 from pipeline.backend import keras
 from pipeline.model_archive import check_archive
+from pipeline.reason import reason
 from pipeline.stage import PipelineError
 
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip archive can bear
@@ -70,7 +71,7 @@ def load_model(path: Path) -> Any:
     try:
         model = keras.models.load_model(path, safe_mode=True)
     except UNREADABLE as error:
-        raise PipelineError(f"{path}: no Keras model that can be opened: {error}") from error
+        raise PipelineError(f"{path}: Keras cannot open the model: {reason(error)}") from error
     if not model.compiled:
         raise PipelineError(f"{path}: a Keras model without a loss to evaluate it by")
     _check_finite(model, path)

@@ -64,9 +64,10 @@ def _numbered(arrays: list[Array]) -> dict[str, Array]:
 
 def _widths(config: ModelConfig) -> list[int]:
     """Return how many numbers go from each layer to the next; all that is built must say so."""
-    first, *rest = config.config.layers
-    dense = [layer for layer in rest if isinstance(layer, Dense)]
-    if not isinstance(first, Input) or not dense or len(dense) < len(rest):
+    layers = config.config.layers
+    first = layers[0] if layers else None
+    dense = [layer for layer in layers[1:] if isinstance(layer, Dense)]
+    if not isinstance(first, Input) or not dense or len(dense) < len(layers) - 1:
         raise ValueError("config.json: expected an InputLayer, then layers of class Dense")
     widths = [first.config.batch_shape[1], *(layer.config.units for layer in dense)]
     built = [config.build_config.input_shape, config.config.build_input_shape]

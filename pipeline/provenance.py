@@ -9,6 +9,7 @@ from typing import Any
 from pipeline.changes import Change, changes
 from pipeline.lock import LOCK_FILE, Lock, parse_lock, sources, upstream, writers
 from pipeline.predictions import PREDICTIONS_FILE
+from pipeline.reason import reason
 from pipeline.revisions import Revision
 from pipeline.stage import PARAMS_FILE, PipelineError
 from pipeline.yaml_text import parse_yaml
@@ -67,7 +68,7 @@ def _parse(parse: Callable[[bytes], Any], content: bytes | None, name: str) -> M
     try:
         found = parse(content)
     except (ValueError, RecursionError) as error:  # a wrong encoding is a ValueError
-        raise PipelineError(f"{name}: {' '.join(str(error).split())}") from error
+        raise PipelineError(f"{name}: {reason(error)}") from error
     if found is None:
         return {}
     if not isinstance(found, Mapping):

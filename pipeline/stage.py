@@ -109,7 +109,7 @@ def read_section(name: str, path: Path = PARAMS_FILE) -> dict[str, Any]:
 
 def _key(name: Any) -> str:
     """Return what a message calls a key."""
-    return _shown(name).strip("'")
+    return _shown(name).strip("'\"")
 
 
 def _shown(value: Any) -> str:

@@ -5,6 +5,8 @@ from typing import Any
 
 import pandas as pd
 
+from pipeline.reason import reason
+
 LONGEST_LINE = 1000  # bytes; for a million columns, pandas takes a minute and a gigabyte
 
 
@@ -24,7 +26,7 @@ def parse_table(content: bytes, **options: Any) -> pd.DataFrame:
     try:
         table: pd.DataFrame = pd.read_csv(BytesIO(content), **options)
     except (ValueError, OverflowError) as error:
-        raise ValueError(" ".join(str(error).split())) from error
+        raise ValueError(reason(error)) from error
     # With more fields in a row than columns, pandas takes the first fields for an index.
     if not table.index.equals(pd.RangeIndex(len(table))):
         raise ValueError("a row has more fields than there are columns")

@@ -21,6 +21,8 @@ from ruamel.yaml.events import (
     SequenceStartEvent,
 )
 
+from pipeline.reason import reason
+
 LARGEST_TEXT = 1 << 20  # bytes; the studies' lock file has a tenth of it
 DEEPEST = 32
 MOST_VALUES = 100_000  # names taken for what they stand for
@@ -42,8 +44,7 @@ def parse_yaml(content: bytes) -> Any:
     # Beside its own, all that Python has for numbers, dates and texts that are none.
     except (YAMLError, ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
         # No name of a file: the caller knows it.
-        reason = " ".join(re.sub(r'in "<[a-z ]+>", ', "in ", str(error)).split())
-        raise ValueError(reason[:500]) from error
+        raise ValueError(re.sub(r'in "<[a-z ]+>", ', "in ", reason(error))) from error
 
 
 def _check_bounds(events: Iterable[Event]) -> None:
