@@ -45,6 +45,9 @@ def check_archive(path: Path) -> None:
     """
     with path.open("rb") as file:
         try:
+            # Keras goes by the name, and HDF5 would find a file of its own within the archive.
+            if path.suffix != ".keras":
+                raise ValueError("expected a name that ends in .keras")
             config, weights = _read_members(file)
             check_weights(weights, parse_config(config))
         except UNREADABLE as error:

@@ -28,6 +28,16 @@ DEEPEST = 32
 MOST_VALUES = 100_000  # names taken for what they stand for
 STARTS = (MappingStartEvent, SequenceStartEvent, ScalarEvent)
 ENDS = (MappingEndEvent, SequenceEndEvent, ScalarEvent)
+# Beside the parser's own errors, those of Python for numbers, dates and texts that are none.
+UNREADABLE = (
+    YAMLError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+)
 
 
 def parse_yaml(content: bytes) -> Any:
@@ -41,8 +51,7 @@ def parse_yaml(content: bytes) -> Any:
     try:
         _check_bounds(YAML(typ="safe").parse(BytesIO(content)))
         return YAML(typ="safe").load(content)
-    # Beside its own, all that Python has for numbers, dates and texts that are none.
-    except (YAMLError, ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
+    except UNREADABLE as error:
         # No name of a file: the caller knows it.
         raise ValueError(re.sub(r'in "<[a-z ]+>", ', "in ", reason(error))) from error
 

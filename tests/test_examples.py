@@ -1,4 +1,5 @@
 import struct
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -77,8 +78,9 @@ def test_hostile_header_is_refused_without_memory(
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(PipelineError, match=rf"images\.npy: damaged .*{fact}") as caught:
         load_array(tmp_path / "images.npy", np.float32)
-    # NumPy asks for room for what is promised; the system gives it as it is used. 100 MB.
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000
+    # NumPy asks for room for what is promised; the system gives it as it is used.
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert grown * (1 if sys.platform == "darwin" else 1024) < 100_000_000
     assert str(caught.value).isprintable()
 
 

@@ -70,6 +70,14 @@ def test_good_file_loads_whoever_saved_it(
     assert load_model(tmp_path / "model.keras").count_params() > 0
 
 
+def test_name_by_which_keras_would_take_it_for_another_format_is_refused(
+    tmp_path: Path, members: dict[str, bytes]
+) -> None:
+    path = written(tmp_path / "model.h5", members)
+    with pytest.raises(PipelineError, match=r"model\.h5: .*expected a name that ends in \.keras"):
+        load_model(path)
+
+
 # Models that Keras itself saves.
 
 

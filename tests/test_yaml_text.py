@@ -9,6 +9,7 @@ from ruamel.yaml import YAML
 from pipeline.yaml_text import DEEPEST, LARGEST_TEXT, parse_yaml
 
 GROWING = "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 10))
+CHAINED = "".join(f"a{n}: &a{n} [[[[[[[[*a{n - 1}]]]]]]]]\n" for n in range(1, 1000))
 MERGING = "".join(f"a{n}: &a{n} {{<<: [*a{n - 1}, *a{n - 1}]}}\n" for n in range(1, 30))
 
 
@@ -36,6 +37,7 @@ def test_names_stand_for_what_they_name() -> None:
         ("a: &a [*a]", r"\*a stands for nothing yet"),
         ("a: *b", "undefined alias|stands for nothing yet"),
         ("#" * (LARGEST_TEXT + 1), "expected at most 1048576 bytes, found 1048577"),
+        ("a0: &a0 1\n" + CHAINED, "more than 100000 values"),
         ("day: 2001-99-99", "month must be in 1..12"),
         ("number: " + "9" * 5000, "4300 digits"),
         ("!!int ''", "out of range"),

@@ -214,9 +214,11 @@ def mutate_array(content: bytes, chance: random.Random) -> bytes:
 
 
 def read_model(path: Path) -> None:
+    from pipeline.backend import keras
     from pipeline.model_file import load_model
 
     load_model(path)
+    keras.utils.clear_session(free_memory=False)  # Keras keeps the names of all it ever built
 
 
 def model_seeds() -> list[bytes]:
