@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pipeline.reason import reason
 from pipeline.stage import PipelineError
 
+LONGEST_HEADER = 256  # characters, twice what is written; Python takes minutes for 10,000 blanks
 # What NumPy raises for a file that is damaged; its header is parsed as Python is.
 UNREADABLE = (
     ValueError,
@@ -74,7 +75,9 @@ def load_array(path: Path, dtype: type[np.generic]) -> NDArray[Any]:
     try:
         # Not np.load, which takes some files for archives of arrays.
         with file:
-            array: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
+            array: NDArray[Any] = np.lib.format.read_array(
+                file, allow_pickle=False, max_header_size=LONGEST_HEADER
+            )
     except UNREADABLE as error:
         raise PipelineError(f"{path}: damaged .npy file: {reason(error)}") from error
     if array.dtype != dtype:

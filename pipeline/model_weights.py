@@ -31,8 +31,12 @@ class Array(NamedTuple):
         return math.prod(self.shape) * 4
 
 
-def expected_arrays(config: ModelConfig) -> dict[str, Any]:
+def expected_arrays(config: ModelConfig, *, trained: bool) -> dict[str, Any]:
     """Return the arrays of a network and its optimiser, by group, as Keras stores them.
+
+    Args:
+        config: Of the network.
+        trained: Whether it was ever trained; before, its optimiser keeps nothing of the weights.
 
     Raises:
         ValueError: The layers do not fit together.
@@ -42,12 +46,12 @@ def expected_arrays(config: ModelConfig) -> dict[str, Any]:
     ]
     adam = config.compile_config.optimizer.config
     weights = [array for layer in layers for array in layer]
-    optimizer = [
-        Array((), INTEGER),
-        *([Array(())] if isinstance(adam.learning_rate, float) else []),
-        *(weights if adam.use_ema else []),
-        *(moment for array in weights for moment in (array, array)),
-    ]
+    optimizer = [Array((), INTEGER)]
+    if isinstance(adam.learning_rate, float):
+        optimizer += [Array(())]
+    if trained:
+        averages = weights if adam.use_ema else []
+        optimizer += [*averages, *(moment for array in weights for moment in (array, array))]
     return {
         "vars": {},
         "layers": {
@@ -88,15 +92,21 @@ def check_weights(content: bytes, config: ModelConfig) -> None:
     # Without it at the beginning, HDF5 looks for it further on.
     if not content.startswith(SIGNATURE):
         raise ValueError("model.weights.h5: not an HDF5 file")
-    expected = expected_arrays(config)
-    least = sum(array.size for array in _leaves(expected))
+    untrained, trained = (expected_arrays(config, trained=answer) for answer in (False, True))
+    least = sum(array.size for array in _leaves(untrained))
     if least > len(content):
         raise ValueError(
             f"config.json promises {least} bytes of weights, "
             f"model.weights.h5 has {len(content)} bytes"
         )
     with h5py.File(BytesIO(content), "r") as file:
-        _check_group(file, expected, len(content))
+        try:
+            _check_group(file, trained, len(content))
+        except ValueError as error:
+            try:
+                _check_group(file, untrained, len(content))
+            except ValueError:
+                raise error from None
 
 
 def _leaves(tree: Mapping[str, Any]) -> list[Array]:

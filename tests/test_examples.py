@@ -1,5 +1,6 @@
 import struct
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -56,9 +57,10 @@ def shaped(shape: str) -> bytes:
 @pytest.mark.parametrize(
     ("content", "fact"),
     [
-        (npy("-" * 9000 + "1"), "recursion|MemoryError"),
-        (npy("(" * 9000 + ")" * 9000), "Header info length"),
-        (npy("(" * 4000 + ")" * 4000), "Cannot parse header"),
+        (npy("-" * 9000 + "1"), "Header info length"),
+        (npy("{" + " " * 9000), "Header info length"),  # NumPy's own bound lets it take a minute
+        (npy("-" * 250 + "1"), "malformed"),
+        (npy("(" * 120 + ")" * 120), "not a dictionary"),
         (npy("{[]: 1}"), "unhashable"),
         (shaped("(10**9,)"), "malformed"),
         (shaped("(True,)"), "integer"),
@@ -75,9 +77,11 @@ def test_hostile_header_is_refused_without_memory(
 ) -> None:
     (tmp_path / "images.npy").write_bytes(content)
     resource = pytest.importorskip("resource", reason="Windows; would have measured memory")
+    begun = time.perf_counter()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(PipelineError, match=rf"images\.npy: damaged .*{fact}") as caught:
         load_array(tmp_path / "images.npy", np.float32)
+    assert time.perf_counter() - begun < 1
     # NumPy asks for room for what is promised; the system gives it as it is used.
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     assert grown * (1 if sys.platform == "darwin" else 1024) < 100_000_000

@@ -18,6 +18,7 @@ from test_model_file import champion, trained_network
 from pipeline.backend import keras
 from pipeline.model_archive import LARGEST_ARCHIVE, MEMBERS, check_archive
 from pipeline.model_file import load_model, save_model
+from pipeline.network import build_network
 from pipeline.stage import PipelineError
 
 MOST_MEMORY = 8 << 20  # bytes that refusing may take; the good file has 0.04 MB
@@ -68,6 +69,13 @@ def test_good_file_loads_whoever_saved_it(
 ) -> None:
     save(make(), tmp_path / "model.keras")
     assert load_model(tmp_path / "model.keras").count_params() > 0
+
+
+def test_good_file_of_a_network_that_was_never_trained_loads(tmp_path: Path) -> None:
+    model = build_network(64, [16, 8], 10, keras.optimizers.Adam(0.01, name="adam"), seed=3)
+    save_model(model, tmp_path / "model.keras")
+    with pytest.warns(UserWarning, match="Skipping variable loading for optimizer"):
+        assert load_model(tmp_path / "model.keras").count_params() > 0
 
 
 def test_name_by_which_keras_would_take_it_for_another_format_is_refused(
@@ -180,7 +188,7 @@ def edited(members: dict[str, bytes], place: str, value: Any) -> dict[str, bytes
         ("config.layers.1.build_config.input_shape", [None, 10**9], "built for other inputs"),
         ("config.build_input_shape", [None, 10**9], "built for other inputs"),
         ("config.layers.3.config.units", 11, r"expected shape \(8, 11\) .*found \(8, 10\)"),
-        ("compile_config.optimizer.config.use_ema", True, "promises .* bytes|expected .* in /opt"),
+        ("compile_config.optimizer.config.use_ema", True, "expected .* in /optimizer/vars"),
         ("config.layers", [], "expected an InputLayer"),
     ],
 )

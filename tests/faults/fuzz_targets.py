@@ -37,7 +37,7 @@ class Target:
         suffix: Of the file.
         seeds: Returns files to begin with, most of them good.
         mutate: Damages one of them.
-        slowest: Seconds that one file may take on a busy machine.
+        slowest: Seconds of a processor that one file may take.
     """
 
     read: Callable[[Path], object]

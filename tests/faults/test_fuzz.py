@@ -52,7 +52,7 @@ def give_no_line(_: Path) -> None:
     [
         ((raise_error, 9, 1000), "ZeroDivisionError"),
         ((give_no_line, 9, 1000), "cannot be read"),
-        ((lambda _: None, 0, 1000), "took .* s"),
+        ((lambda _: None, -1, 1000), "took .* s"),
         ((lambda _: None, 9, 0), "MiB of memory"),
     ],
 )
