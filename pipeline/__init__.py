@@ -13,6 +13,8 @@ On the ground floor are the nouns that serve them, one thing each. Those of the 
 
 - ``stage``: what a stage is given and may fail with: typed parameters, errors for people
 - ``command``: what turns a stage into a command, and sees that nothing changes meanwhile
+- ``yaml_text``: YAML as DVC reads it, within bounds
+- ``reason``: why something failed, in one line that can be read
 - ``atomic``: files that are there whole or not at all
 - ``inputs``: what a stage reads, held against what was written
 - ``mirrors``: a verified file from the first place that has it
@@ -28,6 +30,7 @@ On the ground floor are the nouns that serve them, one thing each. Those of the 
 - ``tensorflow_epoch``, ``jax_epoch``, ``batches``: that function, and what it shows the network
 - ``checkpoint``: what interrupted training goes on from
 - ``model_file``: a network on disk, the same bytes every time
+- ``model_archive``, ``model_config``, ``model_weights``: that file, checked before Keras reads it
 - ``environment``: what decides the bits of a training run
 - ``curves``: loss and accuracy of every epoch
 - ``predictions``: actual class, predicted class and confidence of every test image
@@ -37,6 +40,7 @@ On the ground floor are the nouns that serve them, one thing each. Those of the 
 - ``assessment``: both of these, set on some images and judged on others
 - ``robustness``: digits moved, turned, thickened and in noise
 - ``statistics``: is one of two classifiers really better?
+- ``table``: tables of the plain kind that this project writes
 - ``results``: metrics and tables on disk
 - ``wording``: what metrics come to, in words
 - ``figures``, ``evaluation_figures``: the pictures

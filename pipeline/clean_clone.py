@@ -6,14 +6,12 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-
 from pipeline.dvc_command import dvc_environment, run_dvc
 from pipeline.lock import LOCK_FILE, Lock
 from pipeline.revisions import PROJECT, Revision, clone, without_repository
 from pipeline.stage import PipelineError
 from pipeline.staleness import staleness
+from pipeline.yaml_text import parse_yaml
 
 # The clone's own cache, whatever this user has set: nothing is to come from elsewhere or go there.
 CONFIG = "[cache]\n    dir = cache\n"
@@ -95,9 +93,9 @@ def _refuse_stale(revision: Revision, project: Path, surroundings: Mapping[str, 
 def _refuse_working_directories(revision: Revision, project: Path) -> None:
     """Refuse stages with a ``wdir``: the lock gives their paths without saying from where."""
     try:
-        stages = YAML(typ="safe").load(project / "dvc.yaml")["stages"]
+        stages = parse_yaml((project / "dvc.yaml").read_bytes())["stages"]
         where = [name for name, stage in stages.items() if "wdir" in stage.get("do", stage)]
-    except (YAMLError, ValueError, LookupError, TypeError, AttributeError, OSError):
+    except (ValueError, LookupError, TypeError, AttributeError, OSError):
         return  # DVC says better what is wrong
     if where:
         raise PipelineError(f"{revision}: cannot verify stages with a wdir: {', '.join(where)}")

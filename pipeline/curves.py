@@ -1,12 +1,12 @@
 """Learning curves: a row an epoch, what training measured after it."""
 
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from pipeline.stage import PipelineError
+from pipeline.table import parse_table
 
 CURVES_FILE = "reports/learning_curves.csv"
 COLUMNS = ["epoch", "loss", "accuracy", "val_loss", "val_accuracy"]
@@ -32,16 +32,12 @@ def parse_curves(content: bytes, name: str) -> pd.DataFrame:
         PipelineError: It is not such a table of finite numbers.
     """
     try:
-        curves = pd.read_csv(BytesIO(content))
+        curves = parse_table(content)
     except ValueError as error:
-        reason = " ".join(str(error).split())
-        raise PipelineError(f"{name}: not a table of learning curves: {reason}") from error
-    # With more fields in a row than columns, pandas takes the first field for an index.
-    in_order = curves.index.equals(pd.RangeIndex(len(curves)))
+        raise PipelineError(f"{name}: not a table of learning curves: {error}") from error
     are_numbers = len(curves) > 0 and all(kind.kind in "if" for kind in curves.dtypes)
     if not (
-        in_order
-        and list(curves.columns) == COLUMNS
+        list(curves.columns) == COLUMNS
         and are_numbers
         and np.isfinite(curves).all(axis=None)
         and (curves["epoch"] == curves.index + 1).all()

@@ -4,12 +4,24 @@ import math
 from pathlib import Path
 from tokenize import TokenError
 from typing import Any, NamedTuple
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.reason import reason
 from pipeline.stage import PipelineError
+
+LONGEST_HEADER = 256  # characters, twice what is written; Python takes minutes for 10,000 blanks
+# What NumPy raises for a file that is damaged; its header is parsed as Python is.
+UNREADABLE = (
+    ValueError,
+    TypeError,
+    SyntaxError,
+    RecursionError,
+    OverflowError,
+    MemoryError,
+    TokenError,
+)
 
 
 class Examples(NamedTuple):
@@ -59,10 +71,15 @@ def load_array(path: Path, dtype: type[np.generic]) -> NDArray[Any]:
         PipelineError: The file is damaged, or its elements are of another type.
         OSError: The file cannot be opened.
     """
+    file = path.open("rb")
     try:
-        array: NDArray[Any] = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError, SyntaxError, TokenError, BadZipFile, MemoryError) as error:
-        raise PipelineError(f"{path}: damaged .npy file: {error}") from error
+        # Not np.load, which takes some files for archives of arrays.
+        with file:
+            array: NDArray[Any] = np.lib.format.read_array(
+                file, allow_pickle=False, max_header_size=LONGEST_HEADER
+            )
+    except UNREADABLE as error:
+        raise PipelineError(f"{path}: damaged .npy file: {reason(error)}") from error
     if array.dtype != dtype:
         raise PipelineError(f"{path}: expected elements of {np.dtype(dtype)}, found {array.dtype}")
     return array

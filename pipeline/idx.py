@@ -96,6 +96,8 @@ def open_idx(path: Path, dimensions: int) -> Iterator[IdxFile]:
                 f"{path}: header of {4 + 4 * dimensions} bytes is cut off at {len(header)}"
             )
         shape = tuple(int(size) for size in np.frombuffer(header, ">u4", offset=4))
+        if 0 in shape[1:]:
+            raise IdxError(f"{path}: header promises items without a byte {shape}")
         compressed = path.stat().st_size
         if math.prod(shape) > compressed * LARGEST_COMPRESSION_RATIO:
             raise IdxError(

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-
+from pipeline.reason import reason
 from pipeline.stage import PipelineError
+from pipeline.yaml_text import parse_yaml
 
 LOCK_FILE = "dvc.lock"
 
@@ -38,7 +37,7 @@ def parse_lock(content: bytes, name: str) -> Lock:
         PipelineError: It is no lock file that DVC 3 writes.
     """
     try:
-        stages = YAML(typ="safe").load(content)["stages"]
+        stages = parse_yaml(content)["stages"]
         return {
             str(stage): LockedStage(
                 deps=_hashes(entry.get("deps", [])),
@@ -49,9 +48,8 @@ def parse_lock(content: bytes, name: str) -> Lock:
             )
             for stage, entry in stages.items()
         }
-    except (YAMLError, ValueError, LookupError, TypeError, AttributeError) as error:
-        reason = " ".join(str(error).split())
-        raise PipelineError(f"{name}: not a lock file of DVC: {reason}") from error
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise PipelineError(f"{name}: not a lock file of DVC: {reason(error)}") from error
 
 
 def read_lock(project: Path) -> Lock:

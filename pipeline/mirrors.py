@@ -4,12 +4,13 @@ A file is known by its SHA-256 and kept under it in the user's cache folder, so 
 not fetched again, but always verified.
 """
 
-import shutil
+import stat
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from http import HTTPStatus
 from pathlib import Path
+from typing import IO
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
@@ -21,6 +22,7 @@ from tqdm import tqdm
 
 from pipeline.stage import PipelineError
 
+LARGEST_FILE = 1 << 30  # bytes, a hundred times MNIST; a mirror may send without end
 ADVICE = (
     "Check the network, or set MNIST_MIRROR to a directory or address that holds the files, "
     "or run `make demo`, which needs no download."
@@ -102,7 +104,14 @@ def _downloader(name: str, mirror: str, timeout: float) -> Callable[[str, str, o
 
     def copy(_url: str, output: str, _pooch: object) -> None:
         folder = url2pathname(address.path) if address.scheme == "file" else mirror
-        shutil.copyfile(Path(folder).expanduser() / name, output)
+        source = Path(folder).expanduser() / name
+        # Opening a pipe would wait for somebody to write into it.
+        if not stat.S_ISREG(source.stat().st_mode):
+            raise ValueError(f"{source} is not a regular file")
+        if source.stat().st_size > LARGEST_FILE:
+            raise ValueError(f"more than {LARGEST_FILE} bytes")
+        with source.open("rb") as content, Path(output).open("wb") as file:
+            _copy(content.read, file)
 
     def transfer(url: str, output: str, _pooch: object) -> None:
         headers = {"Accept-Encoding": "identity"}
@@ -122,7 +131,7 @@ def _downloader(name: str, mirror: str, timeout: float) -> Callable[[str, str, o
                 desc=name,
                 disable=not sys.stderr.isatty(),
             ) as body:
-                shutil.copyfileobj(body, file)
+                _copy(body.read, file)
 
     if address.scheme in {"http", "https"}:
         return transfer
@@ -130,6 +139,16 @@ def _downloader(name: str, mirror: str, timeout: float) -> Callable[[str, str, o
     if address.scheme == "file" or len(address.scheme) <= 1:
         return copy
     raise ValueError("neither a directory nor a file://, http:// or https:// address")
+
+
+def _copy(read: Callable[[int], bytes], target: IO[bytes]) -> None:
+    """Copy what a mirror gives, as long as it may still be the file."""
+    copied = 0
+    while chunk := read(1 << 16):
+        copied += len(chunk)
+        if copied > LARGEST_FILE:
+            raise ValueError(f"more than {LARGEST_FILE} bytes")
+        target.write(chunk)
 
 
 def _reason(error: Exception, timeout: float) -> str:  # noqa: PLR0911 (a table of cases)

@@ -16,6 +16,8 @@ import numpy as np
 
 from pipeline.atomic import replacing
 from pipeline.backend import keras
+from pipeline.model_archive import check_archive
+from pipeline.reason import reason
 from pipeline.stage import PipelineError
 
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip archive can bear
@@ -57,18 +59,18 @@ def _without_traces(name: str, content: bytes) -> bytes:
 
 
 def load_model(path: Path) -> Any:
-    """Return the model in a .keras archive, opened in safe mode: no code in it is run.
+    """Return the model in a .keras archive, checked, then opened in safe mode.
 
     Raises:
-        PipelineError: The file is no such archive, or one that safe mode refuses, or a weight
-            in it is infinite or not a number.
+        PipelineError: The file is no such archive, or of another network than this pipeline's,
+            or a weight in it is infinite or not a number.
         OSError: The file cannot be opened.
     """
-    path.open("rb").close()
+    check_archive(path)
     try:
         model = keras.models.load_model(path, safe_mode=True)
     except UNREADABLE as error:
-        raise PipelineError(f"{path}: no Keras model that can be opened: {error}") from error
+        raise PipelineError(f"{path}: Keras cannot open the model: {reason(error)}") from error
     if not model.compiled:
         raise PipelineError(f"{path}: a Keras model without a loss to evaluate it by")
     _check_finite(model, path)

@@ -1,6 +1,5 @@
 """Predictions: one row per test image, the seam between the network and all that judges it."""
 
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +8,7 @@ from numpy.typing import NDArray
 
 from pipeline.atomic import write_text
 from pipeline.stage import PipelineError
+from pipeline.table import parse_table
 
 PREDICTIONS_FILE = "reports/predictions.csv"
 MOST_CLASSES = 256  # as many as a label of one byte can tell apart
@@ -65,14 +65,11 @@ def parse_predictions(content: bytes, name: str) -> pd.DataFrame:
         PipelineError: It is not such a table, or holds what is no prediction.
     """
     try:
-        predictions = pd.read_csv(BytesIO(content))
-    except (ValueError, pd.errors.ParserError) as error:
-        reason = " ".join(str(error).split())
-        raise PipelineError(f"{name}: not a table of predictions: {reason}") from error
-    # With more fields in a row than columns, pandas takes the first field for an index.
-    rows = pd.RangeIndex(len(predictions))
+        predictions = parse_table(content)
+    except ValueError as error:
+        raise PipelineError(f"{name}: not a table of predictions: {error}") from error
     columns = list(predictions.columns)
-    if columns not in (COLUMNS, LEAST_COLUMNS) or not predictions.index.equals(rows):
+    if columns not in (COLUMNS, LEAST_COLUMNS):
         raise PipelineError(f"{name}: expected columns {COLUMNS}, found others")
     classes = predictions[["actual", "predicted"]]
     if not all(kind.kind == "i" for kind in classes.dtypes) or not (

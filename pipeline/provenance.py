@@ -6,14 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-
 from pipeline.changes import Change, changes
 from pipeline.lock import LOCK_FILE, Lock, parse_lock, sources, upstream, writers
 from pipeline.predictions import PREDICTIONS_FILE
+from pipeline.reason import reason
 from pipeline.revisions import Revision
 from pipeline.stage import PARAMS_FILE, PipelineError
+from pipeline.yaml_text import parse_yaml
 
 ENVIRONMENT_FILE = "reports/environment.json"
 METRICS_FILE = "reports/metrics.json"
@@ -44,7 +43,7 @@ def provenance(revision: Revision, lock_file: str = LOCK_FILE) -> Provenance:
         revision.read(path) for path in (str(PARAMS_FILE), ENVIRONMENT_FILE, lock_file)
     )
     return Provenance(
-        _parse(YAML(typ="safe").load, params, f"{revision}: {PARAMS_FILE}"),
+        _parse(parse_yaml, params, f"{revision}: {PARAMS_FILE}"),
         parse_json(environment, f"{revision}: {ENVIRONMENT_FILE}"),
         {} if lock is None else parse_lock(lock, f"{revision}: {lock_file}"),
     )
@@ -68,8 +67,8 @@ def _parse(parse: Callable[[bytes], Any], content: bytes | None, name: str) -> M
         return {}
     try:
         found = parse(content)
-    except (YAMLError, ValueError, RecursionError) as error:  # a wrong encoding is a ValueError
-        raise PipelineError(f"{name}: {' '.join(str(error).split())}") from error
+    except (ValueError, RecursionError) as error:  # a wrong encoding is a ValueError
+        raise PipelineError(f"{name}: {reason(error)}") from error
     if found is None:
         return {}
     if not isinstance(found, Mapping):

@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from pipeline.atomic import write_text
 from pipeline.stage import PipelineError
+from pipeline.table import parse_table
 
 T = TypeVar("T")
 
@@ -63,14 +64,12 @@ def read_table(path: Path, columns: list[str]) -> pd.DataFrame:
         PipelineError: The file is no such table.
         OSError: The file cannot be opened.
     """
-    content = path.open("rb")
+    content = path.read_bytes()
     try:
-        with content:
-            table = pd.read_csv(content)
+        table = parse_table(content)
     except ValueError as error:
-        raise PipelineError(f"{path}: not a table: {' '.join(str(error).split())}") from error
-    in_order = table.index.equals(pd.RangeIndex(len(table)))
-    if list(table.columns) != columns or not in_order or table.empty:
+        raise PipelineError(f"{path}: not a table: {error}") from error
+    if list(table.columns) != columns or table.empty:
         raise PipelineError(f"{path}: expected rows of the columns {', '.join(columns)}")
     numbers = table[columns[1:]]
     if any(kind.kind not in "if" for kind in numbers.dtypes) or not np.isfinite(numbers).all(

@@ -1,15 +1,17 @@
 """What a stage is given and what it may fail with: typed parameters, and errors for people."""
 
 import re
+import reprlib
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
+
+from pipeline.yaml_text import parse_yaml
 
 PARAMS_FILE = Path("params.yaml")
 DVC_FILE = Path("dvc.yaml")
+MOST_PROBLEMS = 20  # in one message, which is read by people
 
 
 class PipelineError(Exception):
@@ -47,12 +49,12 @@ def load_section(name: str, section: type[S], path: Path = PARAMS_FILE, **change
     except ValidationError as error:
         recipe = (read_section(name, path) | changes).get("recipe")
         problems = []
-        for problem in error.errors():
+        for problem in error.errors()[:MOST_PROBLEMS]:
             place: tuple[Any, ...] = (name, *problem["loc"])
             if place[1:2] == ("recipe",) and isinstance(recipe, str):
                 place = ("recipes", recipe, *place[2:])
-            found = "" if problem["type"] == "missing" else f", found {problem['input']!r}"
-            problems.append(f"{path}: {'.'.join(map(str, place))}: {problem['msg']}{found}")
+            found = "" if problem["type"] == "missing" else f", found {_shown(problem['input'])}"
+            problems.append(f"{path}: {'.'.join(map(_key, place))}: {problem['msg']}{found}")
         raise PipelineError("\n".join(problems)) from error
 
 
@@ -77,12 +79,13 @@ def read_params(name: str, path: Path = PARAMS_FILE, **changes: Any) -> dict[str
     if not isinstance(recipe, str) or recipe not in recipes:
         raise PipelineError(
             f"{path}: {name}.recipe: expected the name of a recipe "
-            f"({', '.join(map(str, recipes))}), found {recipe!r}"
+            f"({', '.join(map(_key, list(recipes)[:MOST_PROBLEMS]))}), "
+            f"found {_shown(recipe)}"
         )
     # It is part of what DVC calls parameters and stages, and of the studies' files.
     if not re.fullmatch(r"[A-Za-z0-9_-]+", recipe):
         raise PipelineError(
-            f"{path}: recipes: expected names of letters, digits, - and _, found {recipe!r}"
+            f"{path}: recipes: expected names of letters, digits, - and _, found {_shown(recipe)}"
         )
     return params | {"recipe": recipes[recipe]}
 
@@ -93,11 +96,24 @@ def read_section(name: str, path: Path = PARAMS_FILE) -> dict[str, Any]:
     Raises:
         PipelineError: The file is no YAML mapping, or has no such section.
     """
+    content = path.read_bytes()
     try:
-        sections = YAML(typ="safe").load(path)
-    except (YAMLError, UnicodeDecodeError) as error:
-        raise PipelineError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
+        sections = parse_yaml(content)
+    except ValueError as error:
+        raise PipelineError(f"{path}: not valid YAML: {error}") from error
     if not isinstance(sections, dict) or not isinstance(sections.get(name), dict):
         raise PipelineError(f"{path}: expected a section {name!r} with keys and values, found none")
     found: dict[str, Any] = sections[name]
     return found
+
+
+def _key(name: Any) -> str:
+    """Return what a message calls a key."""
+    return _shown(name).strip("'\"")
+
+
+def _shown(value: Any) -> str:
+    """Return what a message calls a value that somebody wrote, however long or deep it is."""
+    short = reprlib.Repr()
+    short.maxlevel, short.maxstring, short.maxother = 3, 100, 100
+    return short.repr(value)

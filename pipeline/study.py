@@ -1,7 +1,6 @@
 """A seed study: recipes trained with one seed after the other, and what became of each run."""
 
 from dataclasses import dataclass
-from io import BytesIO
 from typing import Annotated, Any
 
 import numpy as np
@@ -11,6 +10,7 @@ from pydantic import AfterValidator, Field
 
 from pipeline.stage import PipelineError
 from pipeline.statistics import mean_interval
+from pipeline.table import parse_table
 
 
 def _unique(values: list[Any]) -> list[Any]:
@@ -95,16 +95,13 @@ def parse_study(runs_file: bytes, errors_file: bytes, name: str) -> Study:
 
 def _parse(content: bytes, columns: list[str], name: str) -> pd.DataFrame:
     try:
-        table = pd.read_csv(BytesIO(content), dtype={"recipe": str}, keep_default_na=False)
+        table = parse_table(content, dtype={"recipe": str}, keep_default_na=False)
     except ValueError as error:
-        raise PipelineError(f"{name}: {' '.join(str(error).split())}") from error
-    # With more fields in a row than columns, pandas takes the first field for an index.
-    in_order = table.index.equals(pd.RangeIndex(len(table)))
+        raise PipelineError(f"{name}: {error}") from error
     shares = table.filter(like="accuracy")
     counts = table.drop(columns=["recipe", *shares], errors="ignore")
     if (
         list(table.columns) != columns
-        or not in_order
         or any(kind.kind != "i" for kind in counts.dtypes if len(table))
         or any(kind.kind not in "if" for kind in shares.dtypes if len(table))
         or not shares.map(lambda share: 0 <= share <= 1).all(axis=None)

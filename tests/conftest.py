@@ -8,6 +8,7 @@ import sys
 import threading
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -76,6 +77,13 @@ class MirrorHandler(BaseHTTPRequestHandler):
             return
         if kind == "missing":
             self.send_error(404)
+            return
+        if kind == "endless":
+            self.send_response(200)
+            self.end_headers()
+            with suppress(ConnectionError):  # until the client has enough
+                while True:
+                    self.wfile.write(content)
             return
         body = {
             "good": content,

@@ -107,6 +107,8 @@ def test_damaged_bits_of_the_compressed_file_are_noticed_or_harmless(tmp_path: P
         (header(6, 4, 4) + IMAGES.tobytes(), "promises 96 bytes of data .*, found 80"),
         (header(2**31, 28, 28) + bytes(784), "promises 1683627180032 bytes .* cannot hold"),
         (header(2**32 - 1, 2**32 - 1, 2**32 - 1), "cannot hold"),
+        (header(2**32 - 1, 0, 0), "items without a byte"),  # four thousand million chunks
+        (header(3, 28, 0), "items without a byte"),
         (b"<!DOCTYPE html><html></html>", "begins with bytes 00 00, found '3c21'"),
     ],
 )

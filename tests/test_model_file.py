@@ -99,7 +99,7 @@ def test_file_holds_no_time(tmp_path: Path) -> None:
 def test_file_that_is_no_model_names_itself(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "model.keras"
     path.write_bytes(content)
-    with pytest.raises(PipelineError, match=r"model\.keras: no Keras model"):
+    with pytest.raises(PipelineError, match=r"model\.keras: not a model of this pipeline"):
         load_model(path)
 
 
@@ -113,14 +113,6 @@ def test_weights_that_are_no_numbers_are_neither_saved_nor_loaded(tmp_path: Path
     model.save(tmp_path / "model.keras")
     with pytest.raises(PipelineError, match=r"model\.keras: .*hidden_1/kernel holds weights"):
         load_model(tmp_path / "model.keras")
-
-
-def test_model_that_runs_code_of_its_own_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "model.keras"
-    layers = [keras.Input((64,)), keras.layers.Lambda(lambda pixels: pixels + 1)]
-    keras.Sequential(layers).save(path)
-    with pytest.raises(PipelineError, match=r"model\.keras: no Keras model"):
-        load_model(path)
 
 
 def test_missing_file_is_an_os_error(tmp_path: Path) -> None:

@@ -118,7 +118,7 @@ def test_certainty_written_as_a_whole_number_is_a_probability_too() -> None:
         (GOOD + "five,5,0.5,0.5\n", "expected classes"),
         (GOOD + "-1,5,0.5,0.5\n", "expected classes"),
         (GOOD + "5,256,0.5,0.5\n", "expected classes"),
-        (GOOD.splitlines()[0] + "\n3,3,3,0.9,0.9\n4,4,9,0.5,0.5\n", "expected columns"),
+        (GOOD.splitlines()[0] + "\n3,3,3,0.9,0.9\n4,4,9,0.5,0.5\n", "more fields"),
         (OLDER.replace("confidence", "calibrated_confidence"), "expected columns"),
         (GOOD + "5,5.5,0.5,0.5\n", "expected classes"),
         (GOOD + "5,5,nan,0.5\n", "expected probabilities in column confidence"),

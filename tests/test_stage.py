@@ -42,6 +42,11 @@ def test_values_are_read(tmp_path: Path) -> None:
         ("", "expected a section 'train'"),
         ("train: {epochs: 3, epochs: 4, rate: 1.0}", 'found duplicate key "epochs"'),
         ("train: [", "not valid YAML"),
+        ("train: " + "[" * 100_000, "not valid YAML: nested deeper than 32 levels"),
+        ("train: {epochs: 3, rate: 2001-99-99}", "not valid YAML: month must be in 1..12"),
+        ("train: {epochs: 3, rate: [" + "1, " * 9000 + "]}", r"rate: .*found \[1, 1, .*\.\.\."),
+        ("train: {epochs: 3, rate: 1.0, ? [a] : 2}", r"train\.\('a',\).*: Keys should be strings"),
+        ('train: {epochs: 3, rate: 1.0, "\\e[2J": 2}', r"train\.\\x1b\[2J: Extra inputs"),
     ],
 )
 def test_bad_parameters_name_section_and_key_in_one_line(
@@ -49,7 +54,16 @@ def test_bad_parameters_name_section_and_key_in_one_line(
 ) -> None:
     with pytest.raises(PipelineError, match=message) as caught:
         load(tmp_path, text)
-    assert "\n" not in str(caught.value)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 1000
+
+
+def test_any_number_of_problems_fills_no_more_than_a_screen(tmp_path: Path) -> None:
+    unknown = ", ".join(f"{'k' * 500}{number}: 1" for number in range(1000))
+    with pytest.raises(PipelineError) as caught:
+        load(tmp_path, f"train: {{{unknown}}}")
+    assert len(str(caught.value).splitlines()) == 20
+    assert max(map(len, str(caught.value).splitlines())) < 500
 
 
 @pytest.mark.parametrize(

@@ -303,8 +303,20 @@ def test_no_framework_is_imported(project: Project) -> None:
 
 
 def test_what_nobody_has_thought_of_is_no_verdict(project: Project) -> None:
+    script = (
+        "import runpy, sys\n"
+        "import pipeline.provenance\n"
+        "pipeline.provenance.parse_yaml = lambda _: 1 // 0\n"
+        "sys.argv = ['compare']\n"
+        "runpy.run_module('pipeline.tools.compare', run_name='__main__')"
+    )
+    output = project.run("python", "-c", script, status=2)
+    assert output.startswith("compare: unexpected ZeroDivisionError: ")
+
+
+def test_parameters_that_stand_for_themselves_are_refused(project: Project) -> None:
     (project.folder / "params.yaml").write_text("a: &a\n  b: *a\n")
-    assert error(project).startswith("compare: unexpected RecursionError: ")
+    assert error(project) == "compare: workspace: params.yaml: *a stands for nothing yet"
 
 
 def test_closed_output_is_an_error_and_a_closed_pipe_is_none(project: Project) -> None:

@@ -1,0 +1,79 @@
+"""YAML as DVC reads it, within bounds.
+
+Its parser, written in C, ends the process where brackets are nested deep enough, and a text of a
+kilobyte may stand for gigabytes, since what has a name can be repeated by it.
+"""
+
+import re
+from collections.abc import Iterable
+from io import BytesIO
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+from ruamel.yaml.events import (
+    AliasEvent,
+    Event,
+    MappingEndEvent,
+    MappingStartEvent,
+    ScalarEvent,
+    SequenceEndEvent,
+    SequenceStartEvent,
+)
+
+from pipeline.reason import reason
+
+LARGEST_TEXT = 1 << 20  # bytes; the studies' lock file has a tenth of it
+DEEPEST = 32
+MOST_VALUES = 100_000  # names taken for what they stand for
+STARTS = (MappingStartEvent, SequenceStartEvent, ScalarEvent)
+ENDS = (MappingEndEvent, SequenceEndEvent, ScalarEvent)
+# Beside the parser's own errors, those of Python for numbers, dates and texts that are none.
+UNREADABLE = (
+    YAMLError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+)
+
+
+def parse_yaml(content: bytes) -> Any:
+    """Return the value of a text, as DVC's own parser finds it; a key given twice is an error.
+
+    Raises:
+        ValueError: It is not valid, or beyond the bounds; the reason is one line.
+    """
+    if len(content) > LARGEST_TEXT:
+        raise ValueError(f"expected at most {LARGEST_TEXT} bytes, found {len(content)}")
+    try:
+        _check_bounds(YAML(typ="safe").parse(BytesIO(content)))
+        return YAML(typ="safe").load(content)
+    except UNREADABLE as error:
+        # No name of a file: the caller knows it.
+        raise ValueError(re.sub(r'in "<[a-z ]+>", ', "in ", reason(error))) from error
+
+
+def _check_bounds(events: Iterable[Event]) -> None:
+    """Follow a text without building anything of it, and refuse what would be too much."""
+    opened: list[tuple[str | None, int]] = []  # by which name, and after how many values
+    sizes: dict[str, int] = {}  # of what has a name, in values
+    values = 0
+    for event in events:
+        if isinstance(event, AliasEvent):
+            if event.anchor not in sizes:
+                raise ValueError(f"*{event.anchor} stands for nothing yet")
+            values += sizes[event.anchor]
+        if isinstance(event, STARTS):
+            opened.append((event.anchor, values))
+        if isinstance(event, ENDS):
+            name, before = opened.pop()
+            values += 1
+            if name:
+                sizes[name] = values - before
+        if len(opened) > DEEPEST:
+            raise ValueError(f"nested deeper than {DEEPEST} levels")
+        if values > MOST_VALUES:
+            raise ValueError(f"more than {MOST_VALUES} values")
