@@ -16,12 +16,11 @@ import numpy as np
 
 from pipeline.atomic import replacing
 from pipeline.backend import keras
-from pipeline.model_archive import check_archive
+from pipeline.model_archive import MEMBERS, check_archive
 from pipeline.reason import reason
 from pipeline.stage import PipelineError
 
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip archive can bear
-MEMBERS = ("metadata.json", "config.json", "model.weights.h5")
 
 # What Keras and zipfile raise for files that are damaged, encrypted or too new.
 UNREADABLE = (ValueError, TypeError, KeyError, RuntimeError, EOFError, OSError, zipfile.BadZipFile)

@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 from conftest import Project
-from states import assert_undisturbed, record, set_epochs
+from states import assert_undisturbed, record
 
 
 def anew(original: tuple[Project, list[str]], folder: Path) -> Project:
@@ -45,13 +45,3 @@ def test_two_clones_share_a_cache(original: tuple[Project, list[str]], tmp_path:
     objects = [path for path in (tmp_path / "cache/files/md5").rglob("*") if path.is_file()]
     assert len(objects) == 12
     record("two clones, one cache", objects=len(objects))
-
-
-def test_training_in_two_clones_leaves_checkpoints_apart(
-    original: tuple[Project, list[str]], tmp_path: Path
-) -> None:
-    for epochs in (6, 7):
-        clone = anew(original, tmp_path / str(epochs))
-        clone.edit_params(set_epochs(epochs))
-        clone.run("dvc", "repro", "train")
-        assert not list((clone.folder / "data/checkpoints").iterdir())
