@@ -5,6 +5,18 @@ from collections import Counter
 
 from states import FINDINGS
 
+# Places and moments are different each time; what they come to is not.
+TOLD = {
+    "stage",
+    "in_training",
+    "resumed",
+    "lock_was_cut",
+    "damage",
+    "found",
+    "name",
+    "refused",
+}
+
 
 def main() -> None:
     """Print a line for each kind of fault and each outcome of it, with how often it occurred."""
@@ -13,12 +25,21 @@ def main() -> None:
     kinds = Counter(one["kind"] for one in found)
     for kind, count in kinds.items():
         print(f"{kind}: {count}")
-        # Places and moments are different each time; what they come to is not.
         parts = Counter(
             tuple(
                 f"{key}: {value}"
                 for key, value in one.items()
-                if key in {"stage", "in_training", "resumed", "damage", "found", "name", "refused"}
+                if key
+                in {
+                    "stage",
+                    "in_training",
+                    "resumed",
+                    "damage",
+                    "found",
+                    "name",
+                    "refused",
+                    "lock_was_cut",
+                }
             )
             for one in found
             if one["kind"] == kind
