@@ -19,12 +19,14 @@ help:  ## Show this list
 setup: $(VENV)/.installed  ## Make the environment .venv; the other targets do it where needed
 
 repro: $(VENV)/.installed  ## Run what has changed of the pipeline, all of it the first time
+	$(RUN) python -m pipeline.tools.mend
 	$(RUN) dvc repro
 
 demo: $(VENV)/.installed  ## Run the whole pipeline in demo/ on scikit-learn's digits, without download
 	$(RUN) python -m pipeline.tools.demo
 
 study: $(VENV)/.installed  ## Train each recipe with ten seeds; goes on where it was interrupted (an hour)
+	$(RUN) python -m pipeline.tools.mend
 	$(RUN) dvc repro studies/dvc.yaml
 
 compare: $(VENV)/.installed  ## Compare what lies here with BASE=..., by default main: better, worse or noise?

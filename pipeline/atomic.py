@@ -21,8 +21,7 @@ def replacing(path: Path) -> Iterator[Path]:
         OSError: The file cannot be written; nothing of it is left behind.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    # With the same suffix, since NumPy, Keras and matplotlib go by it.
-    partial = path.with_name(f"{path.stem}.partial{path.suffix}")
+    partial = _partial(path)
     try:
         yield partial
         # Without this, a power cut may leave the new name with none of the content.
@@ -41,3 +40,18 @@ def write_text(path: Path, text: str) -> None:
     """
     with replacing(path) as partial:
         partial.write_text(text, encoding="utf-8", newline="\n")
+
+
+def discard(path: Path) -> None:
+    """Remove a file, if it is there, and what a killed process has left beside it.
+
+    Raises:
+        OSError: It cannot be removed.
+    """
+    path.unlink(missing_ok=True)
+    _partial(path).unlink(missing_ok=True)
+
+
+def _partial(path: Path) -> Path:
+    # With the same suffix, since NumPy, Keras and matplotlib go by it.
+    return path.with_name(f"{path.stem}.partial{path.suffix}")

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.atomic import replacing
+from pipeline.atomic import discard, replacing
 from pipeline.backend import keras
 from pipeline.epoch_trainer import Epoch
 
@@ -131,8 +131,12 @@ class Checkpoint:
         return epochs
 
     def clear(self) -> None:
-        """Remove the file: the training is done, and its results are written."""
-        self.path.unlink(missing_ok=True)
+        """Remove the file: the training is done, and its results are written.
+
+        Raises:
+            OSError: It cannot be removed.
+        """
+        discard(self.path)
 
 
 def _variables(model: keras.Model) -> list[Any]:

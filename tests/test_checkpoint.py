@@ -152,6 +152,8 @@ def test_checkpoint_is_written_as_often_as_asked_for(tmp_path: Path) -> None:
     trained(PLAIN, checkpoint, checkpoint_every=2)
     assert checkpoint.written == [2, 4]
     assert [path.name for path in tmp_path.iterdir()] == [f"{KEY[:16]}.npz"]
+    # What a kill leaves of one that was being written.
+    (tmp_path / f"{KEY[:16]}.partial.npz").write_bytes(b"")
     checkpoint.clear()
     checkpoint.clear()
     assert not list(tmp_path.iterdir())

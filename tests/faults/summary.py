@@ -26,21 +26,7 @@ def main() -> None:
     for kind, count in kinds.items():
         print(f"{kind}: {count}")
         parts = Counter(
-            tuple(
-                f"{key}: {value}"
-                for key, value in one.items()
-                if key
-                in {
-                    "stage",
-                    "in_training",
-                    "resumed",
-                    "damage",
-                    "found",
-                    "name",
-                    "refused",
-                    "lock_was_cut",
-                }
-            )
+            tuple(f"{key}: {value}" for key, value in one.items() if key in TOLD)
             for one in found
             if one["kind"] == kind
         )

@@ -101,17 +101,14 @@ def repro(project: Project) -> tuple[str, bool]:
     """Run ``dvc repro``; return what it printed, and whether the lock file had been cut off.
 
     DVC writes ``dvc.lock`` in place. Killed in that moment it leaves a part, which the next run
-    may refuse by name; then that is done which docs/reliability.md says.
+    may refuse by name; what ``make repro`` does first then has to be enough.
     """
     process = project.start("dvc", "repro")
     output, _ = process.communicate(timeout=240)
     if process.returncode == 0:
         return output, False
     assert "dvc.lock" in output, output
-    if project.run("git", "ls-files", "dvc.lock"):
-        project.run("git", "checkout", "dvc.lock")
-    else:  # in a clone without results
-        (project.folder / "dvc.lock").unlink()
+    project.run("python", "-m", "pipeline.tools.mend")
     return project.run("dvc", "repro"), True
 
 
