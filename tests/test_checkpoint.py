@@ -21,7 +21,7 @@ from pipeline.recipe import Recipe, build_optimizer
 from pipeline.stage import PipelineError
 from pipeline.training import TrainParams, train_network
 
-EPOCHS = 5
+EPOCHS = 4
 PLAIN = Recipe(
     batch_size=50,
     epochs=EPOCHS,
@@ -108,22 +108,27 @@ def uninterrupted() -> dict[str, Any]:
     return {name: trained(recipe) for name, recipe in RECIPES.items()}
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize(
+    ("name", "epoch"),
+    [("plain", 2), *(("stateful", epoch) for epoch in range(1, EPOCHS + 1))],
+)
 def test_interrupted_after_any_epoch_it_ends_with_the_same_bits(
-    tmp_path: Path, uninterrupted: dict[str, Any], name: str, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    uninterrupted: dict[str, Any],
+    name: str,
+    epoch: int,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    for epoch in range(1, EPOCHS + 1):
-        folder = tmp_path / str(epoch)
-        interrupt(folder, RECIPES[name], epoch)
-        capsys.readouterr()
-        assert_same(trained(RECIPES[name], Checkpoint(KEY, folder)), uninterrupted[name])
-        output = capsys.readouterr().out.splitlines()
-        assert output[0] == f"Going on after epoch {epoch} of {EPOCHS}"
-        lines = [line.split(":")[0] for line in output[1:]]
-        assert lines == [f"Epoch {later} of {EPOCHS}" for later in range(epoch + 1, EPOCHS + 1)]
+    interrupt(tmp_path, RECIPES[name], epoch)
+    capsys.readouterr()
+    assert_same(trained(RECIPES[name], Checkpoint(KEY, tmp_path)), uninterrupted[name])
+    output = capsys.readouterr().out.splitlines()
+    assert output[0] == f"Going on after epoch {epoch} of {EPOCHS}"
+    lines = [line.split(":")[0] for line in output[1:]]
+    assert lines == [f"Epoch {later} of {EPOCHS}" for later in range(epoch + 1, EPOCHS + 1)]
 
 
-def test_interrupted_again_and_again_it_ends_with_the_same_bits(
+def test_interrupted_again_and_again_ends_with_the_same_bits(
     tmp_path: Path, uninterrupted: dict[str, Any]
 ) -> None:
     for epoch in range(1, EPOCHS + 1):

@@ -316,7 +316,11 @@ def test_the_other_backend_passes_the_same_tests() -> None:
     if os.environ.get("KERAS_BACKEND") == "jax":
         pytest.skip("this is the other backend")
     others = ("distortion", "model_file", "network", "recipe")
-    tests = [Path(__file__), *(ROOT / f"tests/test_{name}.py" for name in others)]
+    tests = [
+        Path(__file__),
+        *(ROOT / f"tests/test_{name}.py" for name in others),
+        f"{ROOT}/tests/test_checkpoint.py::test_interrupted_again_and_again_ends_with_the_same_bits",
+    ]
     result = subprocess.run(
         [
             sys.executable,
