@@ -21,7 +21,6 @@ SURROUNDINGS: dict[str, tuple[str, dict[str, str]]] = {
     "clock at 1970": ("exec dvc repro", {"FAKETIME": "@1970-01-02 00:00:00"}),
     "clock at 2040": ("exec dvc repro", {"FAKETIME": "@2040-02-01 00:00:00"}),
 }
-FEW = ["locale C"]
 PLACES: dict[str, Callable[[Path], tuple[Path, Path]]] = {
     # Where the project lies, and the name by which it is entered.
     "spaces and letters": lambda folder: (folder / "Ziffern & 数字 d'été",) * 2,
@@ -38,7 +37,8 @@ def without_results(source: Project, folder: Path) -> Project:
     return Project(folder, source.home)
 
 
-@pytest.mark.parametrize("name", SURROUNDINGS if FULL else FEW)
+@pytest.mark.skipif(not FULL, reason="see the other, and test_settings_of_the_user_change_no_bit")
+@pytest.mark.parametrize("name", SURROUNDINGS)
 def test_surroundings_change_no_bit(
     original: tuple[Project, list[str]], tmp_path: Path, data_set: Path, name: str
 ) -> None:
@@ -72,7 +72,7 @@ def test_place_changes_no_bit(
     command = [*(WITHOUT_PRIVILEGES if os.geteuid() == 0 else []), "dvc", "repro"]
     # A shell tells programs by which name it entered the folder.
     output = Project(entered, project.home).run(
-        *command, PWD=str(entered), MNIST_MIRROR=str(mirror)
+        *command, PWD=str(entered), MNIST_MIRROR=str(mirror), LC_ALL="C", PYTHONUTF8="0"
     )
     assert output.count("Running stage") == 5
     assert_undisturbed(project, original[0])
