@@ -9,7 +9,8 @@ from epoch import TRAINING, VALIDATION, random_examples
 from side_by_side import report, side_by_side
 
 from pipeline.backend import keras, pin
-from pipeline.checkpoint import Checkpoint
+from pipeline.checkpoint import Checkpoint, run_key
+from pipeline.environment import surroundings
 from pipeline.stage import load_section
 from pipeline.training import TrainParams, train_network
 
@@ -35,7 +36,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=PROJECT) as folder:
 
         def train_with_checkpoints() -> None:
-            checkpoint = Checkpoint("0" * 64, Path(folder))
+            key = run_key({"surroundings": surroundings()}, [*training, *validation])
+            checkpoint = Checkpoint(key, Path(folder))
             train(checkpoint)
             checkpoint.clear()
 

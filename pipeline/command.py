@@ -44,10 +44,13 @@ def dependencies_unchanged(
 
     Raises:
         PipelineError: A file that the pipeline lists, or a parameter, changed; or DVC runs the
-            stage, and a file is not what an earlier stage wrote.
+            stage, and a file is not what an earlier stage wrote; or the pipeline cannot be read.
     """
     stages = read_section("stages", dvc_file) if dvc_file.exists() else {}
-    paths = [Path(dependency) for dependency in stages.get(stage, {}).get("deps") or []]
+    try:
+        paths = [Path(dependency) for dependency in stages.get(stage, {}).get("deps") or []]
+    except (AttributeError, TypeError) as error:
+        raise PipelineError(f"{dvc_file}: stage {stage!r} is none that DVC can run") from error
 
     if "DVC_STAGE" in os.environ:  # by hand, what the lock says need not be what is meant
         check_inputs(paths)
@@ -111,6 +114,8 @@ def clear_ending(name: str) -> Iterator[None]:
         yield
     except (PipelineError, OSError) as error:
         sys.exit(f"{name}: {error}")
+    except MemoryError as error:
+        sys.exit(f"{name}: out of memory: {error}")
     except KeyboardInterrupt:
         print(f"{name}: interrupted", file=sys.stderr)
         sys.exit(128 + signal.SIGINT)

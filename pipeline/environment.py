@@ -1,9 +1,10 @@
 """What decides the bits of a training run, besides the parameters and the data."""
 
+import hashlib
 import os
 import platform
 import subprocess
-from importlib.metadata import version
+from importlib.metadata import distributions, version
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,22 @@ BACKEND_PACKAGES = {"tensorflow": ["tensorflow"], "jax": ["jax", "jaxlib"]}
 VARIABLES = (
     "DNNL_MAX_CPU_ISA",
     "JAX_DEFAULT_MATMUL_PRECISION",
+    "JAX_DISABLE_JIT",
+    "JAX_DISABLE_MOST_OPTIMIZATIONS",
     "JAX_ENABLE_X64",
     "NVIDIA_TF32_OVERRIDE",
     "ONEDNN_DEFAULT_FPMATH_MODE",
     "ONEDNN_MAX_CPU_ISA",
+    "TF_DETERMINISTIC_OPS",
     "TF_ENABLE_ONEDNN_OPTS",
+    "TF_ONEDNN_ASSUME_FROZEN_WEIGHTS",
     "TF_XLA_FLAGS",
     "XLA_FLAGS",
+)
+# Beginnings of the names of those and of all others of these libraries.
+LIBRARIES = (
+    *("CUBLAS", "CUDA", "CUDNN", "DNNL", "JAX", "KERAS", "MKL", "NVIDIA", "OMP", "ONEDNN"),
+    *("OPENBLAS", "TF_", "XLA"),
 )
 
 
@@ -44,6 +54,28 @@ def environment(backend: str, device: str, determinism: dict[str, Any]) -> dict[
         "determinism": determinism,
         "variables": {name: flags(os.environ[name]) for name in VARIABLES if name in os.environ},
     }
+
+
+def surroundings() -> dict[str, Any]:
+    """Return what may decide bits beyond ``environment``, as JSON types.
+
+    All packages, and all variables of the libraries with the files that they name. That is more
+    than results are to be tied to: it is for where a needless difference does no harm.
+    """
+    return {
+        "packages": sorted({f"{found.name} {found.version}" for found in distributions()}),
+        "variables": {
+            name: [value, _digest(value)]
+            for name, value in sorted(os.environ.items())
+            if name.startswith(LIBRARIES) and not name.startswith("TF_CPP_")  # messages
+        },
+    }
+
+
+def _digest(path: str) -> str | None:
+    """Return the SHA-256 of a file, in hexadecimal digits; None where there is no such file."""
+    # XLA takes the name of a file for the flags in it.
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest() if os.path.isfile(path) else None  # noqa: PTH113 (Path raises for a long name)
 
 
 def flags(value: str) -> str:

@@ -5,9 +5,11 @@ would take each save for a new model. Here both are replaced. The archive stays 
 ``keras.models.load_model`` opens in safe mode.
 """
 
+import errno
 import json
+import os
 import re
-import tempfile
+import shutil
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from pipeline.model_archive import MEMBERS, check_archive
 from pipeline.reason import reason
 from pipeline.stage import PipelineError
 
+FRAME = 2**18  # bytes of a model file besides its numbers, generously
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip archive can bear
 
 # What Keras and zipfile raise for files that are damaged, encrypted or too new.
@@ -31,16 +34,32 @@ def save_model(model: keras.Model, path: Path) -> None:
 
     Raises:
         PipelineError: A weight is infinite or not a number.
+        OSError: The file cannot be written; nothing of it is left behind.
     """
     _check_finite(model, path)
-    with replacing(path) as partial, tempfile.TemporaryDirectory() as folder:
+    with replacing(path) as partial:
         # Not as an archive: Keras's own fails where the clock stands before 1980.
-        model.save(folder, zipped=False)
-        with zipfile.ZipFile(partial, "w") as archive:
-            for name in MEMBERS:
-                content = _without_traces(name, Path(folder, name).read_bytes())
-                # Not compressed, since versions of zlib compress to different bytes.
-                archive.writestr(zipfile.ZipInfo(name, EPOCH), content)
+        folder = partial.with_suffix(".saved")
+        shutil.rmtree(folder, ignore_errors=True)  # of a process that was killed
+        try:
+            _check_room(model, path)
+            model.save(folder, zipped=False)
+            with zipfile.ZipFile(partial, "w") as archive:
+                for name in MEMBERS:
+                    content = _without_traces(name, Path(folder, name).read_bytes())
+                    # Not compressed, since versions of zlib compress to different bytes.
+                    archive.writestr(zipfile.ZipInfo(name, EPOCH), content)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _check_room(model: keras.Model, path: Path) -> None:
+    """Refuse a full disk: HDF5 would fail in ways that no message says, or end the process."""
+    variables = [*model.variables, *(model.optimizer.variables if model.optimizer else [])]
+    size = sum(keras.ops.convert_to_numpy(variable).nbytes for variable in variables)
+    # Keras's folder, then the archive of it.
+    if shutil.disk_usage(path.parent).free < 2 * (size + FRAME):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
 
 def _without_traces(name: str, content: bytes) -> bytes:

@@ -3,11 +3,12 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from conftest import ROOT
 
-from pipeline.environment import cpu_model, environment, instruction_sets
+from pipeline.environment import cpu_model, environment, instruction_sets, surroundings
 
 
 def test_environment_is_the_same_from_run_to_run() -> None:
@@ -50,3 +51,40 @@ def test_variables_that_steer_the_libraries_are_recorded_and_no_others(
     assert variables["ONEDNN_MAX_CPU_ISA"] == "AVX2"
     assert variables["XLA_FLAGS"] == "--xla_one=1 --xla_two=2"
     assert "TF_CLI_CONFIG_FILE" not in variables
+
+
+@pytest.mark.parametrize(
+    "name", ["TF_DETERMINISTIC_OPS", "JAX_DISABLE_JIT", "XLA_SOME_NEW_FLAG", "CUDA_CACHE_PATH"]
+)
+def test_every_variable_of_the_libraries_is_of_the_surroundings(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.delenv(name, raising=False)
+    found = [surroundings()]
+    for value in ("1", "2", "long" * 2000):
+        monkeypatch.setenv(name, value)
+        found.append(surroundings())
+    assert all(one != other for number, one in enumerate(found) for other in found[:number])
+    assert surroundings() == found[-1]
+
+
+def test_file_of_flags_is_of_the_surroundings(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "flags"
+    monkeypatch.setenv("TF_XLA_FLAGS", str(file))
+    found = [surroundings()]
+    for content in ("--one", "--two"):
+        file.write_text(content)
+        found.append(surroundings())
+    assert all(one != other for number, one in enumerate(found) for other in found[:number])
+
+
+def test_what_only_says_more_or_less_is_not_of_the_surroundings(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = surroundings()
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
+    monkeypatch.setenv("LANG", "de_AT.UTF-8")
+    assert surroundings() == before
+    assert f"numpy {importlib.metadata.version('numpy')}" in before["packages"]

@@ -1,4 +1,7 @@
 import json
+import shutil
+import subprocess
+import sys
 import time
 import zipfile
 from pathlib import Path
@@ -6,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import sha256, synthetic_digits
+from conftest import ROOT, sha256, synthetic_digits
 
 from pipeline.backend import keras
 from pipeline.model_file import load_model, save_model
@@ -118,3 +121,49 @@ def test_weights_that_are_no_numbers_are_neither_saved_nor_loaded(tmp_path: Path
 def test_missing_file_is_an_os_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         load_model(tmp_path / "model.keras")
+
+
+# Runs in name spaces of its own, where it may mount a disk in memory.
+ON_SMALL_DISK = """
+import subprocess, sys
+from pathlib import Path
+from pipeline.backend import keras
+from pipeline.model_file import load_model, save_model
+from pipeline.network import build_network
+
+disk = Path(sys.argv[1])
+subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "none", str(disk)], check=True)
+model = build_network(784, [128, 64, 16], 10, keras.optimizers.Adam(name="adam"), seed=3)
+model.optimizer.build(model.trainable_variables)
+for free in range(0, 4096, 128):
+    fill = disk / "fill"
+    fill.write_bytes(bytes(2**24 - (free << 10) - 2**13))
+    try:
+        save_model(model, disk / "model.keras")
+        saved = True
+        load_model(disk / "model.keras")
+        (disk / "model.keras").unlink()
+    except OSError as error:
+        saved = False
+        assert str(error) == f"[Errno 28] No space left on device: '{disk}/model.keras'", error
+    assert list(disk.iterdir()) == [fill]
+    fill.unlink()
+    print(saved)
+"""
+
+
+def test_full_disk_is_told_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    if shutil.which("unshare") is None or subprocess.call(["unshare", "-rm", "true"]) != 0:
+        pytest.skip("needs unshare and user name spaces; would have shown what a full disk does")
+    output = subprocess.run(
+        ["unshare", "-rm", sys.executable, "-c", ON_SMALL_DISK, str(tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert output.returncode == 0, output.stdout + output.stderr
+    saved = output.stdout.split()
+    assert saved == sorted(saved)  # False, and from some size on True
+    assert saved[0] == "False"
+    assert saved[-1] == "True"

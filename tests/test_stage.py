@@ -210,6 +210,15 @@ def test_outputs_same_bytes_and_other_sections_are_no_change() -> None:
 
 
 @pytest.mark.usefixtures("small_stage")
+@pytest.mark.parametrize("stage", ["[1]", "{deps: [1]}", "{deps: 1}", "deps"])
+def test_pipeline_that_cannot_be_read_is_named(stage: str) -> None:
+    Path("dvc.yaml").write_text(f"stages: {{train: {stage}}}")
+    message = r"^dvc.yaml: stage 'train' is none that DVC can run$"
+    with pytest.raises(PipelineError, match=message), dependencies_unchanged("train", load_train):
+        pass
+
+
+@pytest.mark.usefixtures("small_stage")
 def test_stage_that_fails_says_why_not_what_changed() -> None:
     def fail() -> None:
         Path("params.yaml").write_text("train: {epochs: 4}")

@@ -12,7 +12,7 @@ from pipeline.atomic import write_text
 from pipeline.backend import keras, pin
 from pipeline.checkpoint import Checkpoint, run_key
 from pipeline.command import run_stage
-from pipeline.environment import environment
+from pipeline.environment import environment, surroundings
 from pipeline.examples import load_examples
 from pipeline.model_file import save_model
 from pipeline.training import TrainParams, train_network
@@ -40,9 +40,12 @@ def train(
     facts = environment(keras.config.backend(), device.name, device.settings)
     training = load_examples(train_images, train_labels)
     validation = load_examples(validation_images, validation_labels)
-    decisive = params.model_dump(exclude={"checkpoint_every"})
-    key = run_key({"params": decisive, "environment": facts}, [*training, *validation])
-    checkpoint = Checkpoint(key)
+    decisive = {
+        "params": params.model_dump(exclude={"checkpoint_every"}),
+        "environment": facts,
+        "surroundings": surroundings(),
+    }
+    checkpoint = Checkpoint(run_key(decisive, [*training, *validation]))
     model, curves = train_network(training, validation, params, checkpoint)
     save_model(model, model_file)
     write_text(learning_curves, curves.to_csv(index=False, lineterminator="\n"))
