@@ -1,18 +1,21 @@
-"""The archive of a model, looked through before Keras reads it.
+"""The archive of a model, read in place of Keras, which takes only what came out of it.
 
 Keras's safe mode refuses code in a file, but builds whatever the file names of Keras's own, in
 any size, and reads whatever file the weights refer to. Here the file may hold a network of this
 pipeline and nothing else: what it says of classes and sizes has to be what it holds of weights.
 """
 
+import json
 import struct
 import zipfile
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
+
+from numpy.typing import NDArray
 
 from pipeline.model_config import parse_config
-from pipeline.model_weights import check_weights
-from pipeline.reason import reason
+from pipeline.model_weights import read_weights
+from pipeline.reason import UNREADABLE, reason
 from pipeline.stage import PipelineError
 
 MEMBERS = ["metadata.json", "config.json", "model.weights.h5"]
@@ -20,37 +23,28 @@ LARGEST_ARCHIVE = 1 << 30  # 60 million weights, with all that the optimiser kee
 LARGEST_DIRECTORY = 1 << 10
 END = struct.Struct("<4s4H2LH")  # of a zip archive: the record at its end
 LOCATOR = 20  # bytes before it in which an archive of 64 bits announces another one
-# What zipfile, json and h5py raise for files that are damaged.
-UNREADABLE = (
-    ValueError,
-    TypeError,
-    LookupError,
-    AttributeError,
-    RuntimeError,
-    EOFError,
-    OSError,
-    OverflowError,
-    MemoryError,
-    struct.error,
-    zipfile.BadZipFile,
-)
+HEADER = 30  # bytes of a zip archive before the name of a member
 
 
-def check_archive(path: Path) -> None:
-    """Make sure that a file is a .keras archive of a network as this pipeline trains them.
+def read_archive(path: Path) -> tuple[dict[str, Any], list[NDArray[Any]]]:
+    """Return what a .keras archive holds of a network as this pipeline trains them.
+
+    Returns:
+        What config.json says, and the arrays of the layers, then of the optimiser, in the order
+        in which Keras keeps them (of an optimiser that has never trained, the first ones only).
 
     Raises:
-        PipelineError: It is not.
+        PipelineError: It is no such archive.
         OSError: The file cannot be opened.
     """
     with path.open("rb") as file:
         try:
-            # Keras goes by the name, and HDF5 would find a file of its own within the archive.
+            # Keras goes by the name.
             if path.suffix != ".keras":
                 raise ValueError("expected a name that ends in .keras")
             config, weights = _read_members(file)
-            check_weights(weights, parse_config(config))
-        except UNREADABLE as error:
+            return json.loads(config), read_weights(weights, parse_config(config))
+        except (*UNREADABLE, struct.error, zipfile.BadZipFile) as error:
             raise PipelineError(f"{path}: not a model of this pipeline: {reason(error)}") from error
 
 
@@ -66,10 +60,14 @@ def _read_members(file: IO[bytes]) -> tuple[bytes, bytes]:
         names = [member.orig_filename for member in found]
         if names != MEMBERS:
             raise ValueError(f"expected an archive of {', '.join(MEMBERS)}, found {names}")
+        end = 0
         for member in found:
             _check_member(member)
-        if sum(member.file_size for member in found) > size:
-            raise ValueError(f"its members are larger than the {size} bytes of the archive")
+            if member.header_offset != end:
+                raise ValueError(f"expected {member.filename} at byte {end} of the archive")
+            end += HEADER + len(member.filename) + member.file_size
+        if end != archive.start_dir:
+            raise ValueError(f"expected nothing after byte {end} of the archive but its directory")
         return archive.read(MEMBERS[1]), archive.read(MEMBERS[2])
 
 

@@ -18,15 +18,12 @@ import numpy as np
 
 from pipeline.atomic import replacing
 from pipeline.backend import keras
-from pipeline.model_archive import MEMBERS, check_archive
-from pipeline.reason import reason
+from pipeline.model_archive import MEMBERS, read_archive
+from pipeline.reason import UNREADABLE, reason
 from pipeline.stage import PipelineError
 
 FRAME = 2**18  # bytes of a model file besides its numbers, generously
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip archive can bear
-
-# What Keras and zipfile raise for files that are damaged, encrypted or too new.
-UNREADABLE = (ValueError, TypeError, KeyError, RuntimeError, EOFError, OSError, zipfile.BadZipFile)
 
 
 def save_model(model: keras.Model, path: Path) -> None:
@@ -77,16 +74,24 @@ def _without_traces(name: str, content: bytes) -> bytes:
 
 
 def load_model(path: Path) -> Any:
-    """Return the model in a .keras archive, checked, then opened in safe mode.
+    """Return the model in a .keras archive, with its optimiser's state.
+
+    Keras builds it from what the archive says of it, once checked, in safe mode; it never has the
+    file itself.
 
     Raises:
         PipelineError: The file is no such archive, or of another network than this pipeline's,
             or a weight in it is infinite or not a number.
         OSError: The file cannot be opened.
     """
-    check_archive(path)
+    config, arrays = read_archive(path)
     try:
-        model = keras.models.load_model(path, safe_mode=True)
+        model = keras.saving.deserialize_keras_object(config, safe_mode=True)
+        # Of an optimiser that has never trained, only the first variables are stored.
+        for variable, array in zip(
+            [*model.weights, *model.optimizer.variables], arrays, strict=False
+        ):
+            variable.assign(array)
     except UNREADABLE as error:
         raise PipelineError(f"{path}: Keras cannot open the model: {reason(error)}") from error
     if not model.compiled:

@@ -43,7 +43,7 @@ def test_no_module_can_load_objects(path: Path) -> None:
         owner = ast.unparse(call.func).split(".")[0]
         if owner in {"np", "numpy"} and name in ARRAY_READERS:
             assert options["allow_pickle"] == "False", place
-        if name == "load_model" and owner == "keras":
+        if name in {"load_model", "deserialize_keras_object"} and owner == "keras":
             assert options["safe_mode"] == "True", place
         if name == "YAML" and options:
             assert options["typ"] == "'safe'", place

@@ -1,10 +1,17 @@
+import sys
+import zipfile
+
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import Project
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from test_hdf5_arrays import with_group_in_itself
+from test_model_file import LABELS, PIXELS, trained_network
 
 from pipeline.calibration import reliability_table
+from pipeline.model_file import save_model
 from pipeline.stage import PipelineError
 from pipeline.stages.evaluate import check_agreement, reliability_tables
 
@@ -50,3 +57,29 @@ def test_evaluate_and_predict_that_disagree_are_an_error(
     accuracy = (right + (apart if better else -apart)) / images
     with pytest.raises(PipelineError, match=rf"accuracy of {accuracy}, its predict\(\) one of 0.5"):
         check_agreement(accuracy, correct)
+
+
+def test_model_that_ends_the_process_which_reads_it_is_told_of_in_one_line(
+    project: Project,
+) -> None:
+    if sys.platform == "win32":
+        pytest.skip("a process ends in other words there; would show that the command's goes on")
+    model, data = project.folder / "data/model/model.keras", project.folder / "data/processed"
+    model.parent.mkdir(parents=True)
+    data.mkdir()
+    for part in ("validation", "test"):
+        np.save(data / f"{part}_images.npy", PIXELS)
+        np.save(data / f"{part}_labels.npy", LABELS.astype(np.int32))
+    save_model(trained_network(), model)
+    with zipfile.ZipFile(model) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    members["model.weights.h5"] = with_group_in_itself(members["model.weights.h5"])
+    with zipfile.ZipFile(model, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    lines = project.stage("evaluate", status=1).splitlines()
+    assert lines[-1] == (
+        "evaluate: data/model/model.keras: not a model of this pipeline: model.weights.h5: "
+        "HDF5 could not go on reading it: Segmentation fault"
+    )
+    assert not any("Traceback" in line for line in lines)
