@@ -20,6 +20,10 @@ from pipeline.atomic import replacing
 from pipeline.stage import PipelineError
 
 UNSIGNED_BYTE = 8
+CHUNK = 1 << 20  # bytes in memory at a time
+# So that memory is bounded, since zeros take next to nothing in a file.
+LARGEST_SIDE = 1024  # pixels
+MOST_ITEMS = 10_000_000
 # DEFLATE cannot compress better than 1032:1 (zlib's technical notes), so a header that
 # promises more than that is refused before anything is read or set aside for it.
 LARGEST_COMPRESSION_RATIO = 1032
@@ -42,13 +46,17 @@ class IdxFile:
     shape: tuple[int, ...]
     _stream: gzip.GzipFile
 
-    def chunks(self, items: int) -> Iterator[NDArray[np.uint8]]:
-        """Yield all items in order, at most ``items`` at a time: uint8, shape (k, *shape[1:]).
+    def chunks(self, size: int = CHUNK) -> Iterator[NDArray[np.uint8]]:
+        """Yield all items in order, uint8 of shape (k, *shape[1:]).
+
+        Args:
+            size: Bytes that come at a time, at most, unless one item has more.
 
         Raises:
             IdxError: The file is damaged, or holds fewer or more bytes than its header promises.
         """
         item_size = math.prod(self.shape[1:])
+        items = max(1, size // item_size)
         for start in range(0, self.shape[0], items):
             count = min(items, self.shape[0] - start)
             content = _read(self.path, self._stream, count * item_size)
@@ -76,7 +84,8 @@ def open_idx(path: Path, dimensions: int) -> Iterator[IdxFile]:
         dimensions: How many dimensions it must have: 1 for labels, 3 for images.
 
     Raises:
-        IdxError: The header is cut off, is none, or promises what the file cannot hold.
+        IdxError: The header is cut off, is none, or promises what the file cannot hold or nobody
+            could want.
         OSError: The file cannot be opened.
     """
     with path.open("rb") as file, gzip.GzipFile(fileobj=file) as stream:
@@ -103,6 +112,11 @@ def open_idx(path: Path, dimensions: int) -> Iterator[IdxFile]:
             raise IdxError(
                 f"{path}: header promises {math.prod(shape)} bytes of data {shape}, which "
                 f"{compressed} compressed bytes cannot hold"
+            )
+        if shape[0] > MOST_ITEMS or max(shape[1:], default=0) > LARGEST_SIDE:
+            raise IdxError(
+                f"{path}: expected at most {MOST_ITEMS} items with sides of at most "
+                f"{LARGEST_SIDE}, header promises {shape}"
             )
         yield IdxFile(path, shape, stream)
 

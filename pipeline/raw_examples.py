@@ -8,8 +8,6 @@ from pipeline.examples import Examples
 from pipeline.idx import open_idx
 from pipeline.stage import PipelineError
 
-CHUNK = 8192  # images at a time
-
 
 def read_raw(images_file: Path, labels_file: Path) -> Examples:
     """Return the examples of a raw file in its own order, prepared as ``preprocess`` does it.
@@ -24,7 +22,7 @@ def read_raw(images_file: Path, labels_file: Path) -> Examples:
                 f"{images_file} has {images.shape[0]} images, "
                 f"but {labels_file} has {labels.shape[0]} labels"
             )
-        pixels = np.concatenate(list(images.chunks(CHUNK)))
-        classes = np.concatenate(list(labels.chunks(CHUNK)))
+        pixels = np.concatenate(list(images.chunks()))
+        classes = np.concatenate(list(labels.chunks()))
     flat = np.divide(pixels, 255.0, dtype=np.float32).reshape(len(pixels), -1)
     return Examples(flat, classes.astype(np.int32))

@@ -14,9 +14,9 @@ from pipeline.idx import IdxError, open_idx, write_idx
 IMAGES = np.arange(5 * 4 * 4, dtype=np.uint8).reshape(5, 4, 4)
 
 
-def read(path: Path, dimensions: int, items: int = 2) -> NDArray[np.uint8]:
+def read(path: Path, dimensions: int, size: int = 32) -> NDArray[np.uint8]:
     with open_idx(path, dimensions) as file:
-        chunks = list(file.chunks(items))
+        chunks = list(file.chunks(size))
         return np.concatenate(chunks) if chunks else np.empty(file.shape, np.uint8)
 
 
@@ -31,14 +31,21 @@ def compressed(path: Path, content: bytes) -> Path:
 
 @given(
     arrays(np.uint8, st.tuples(st.integers(0, 9), st.integers(1, 5), st.integers(1, 5))),
-    st.integers(1, 11),
+    st.integers(1, 50),
 )
 def test_what_is_written_is_read_back_in_chunks_of_any_size(
-    tmp_path_factory: pytest.TempPathFactory, images: NDArray[np.uint8], items: int
+    tmp_path_factory: pytest.TempPathFactory, images: NDArray[np.uint8], size: int
 ) -> None:
     path = tmp_path_factory.mktemp("idx") / "images.gz"
     write_idx(path, images)
-    np.testing.assert_array_equal(read(path, 3, items), images)
+    np.testing.assert_array_equal(read(path, 3, size), images)
+
+
+def test_chunks_have_at_most_as_many_bytes_but_for_an_item_that_has_more(tmp_path: Path) -> None:
+    write_idx(tmp_path / "images.gz", IMAGES)
+    for size, lengths in ((1, [1] * 5), (16, [1] * 5), (47, [2, 2, 1]), (80, [5]), (1000, [5])):
+        with open_idx(tmp_path / "images.gz", 3) as file:
+            assert [len(chunk) for chunk in file.chunks(size)] == lengths
 
 
 def test_format_is_the_one_of_mnist(tmp_path: Path) -> None:
@@ -109,6 +116,11 @@ def test_damaged_bits_of_the_compressed_file_are_noticed_or_harmless(tmp_path: P
         (header(2**32 - 1, 2**32 - 1, 2**32 - 1), "cannot hold"),
         (header(2**32 - 1, 0, 0), "items without a byte"),  # four thousand million chunks
         (header(3, 28, 0), "items without a byte"),
+        (
+            header(1, 1, 1025) + bytes(1025),
+            r"sides of at most 1024, header promises \(1, 1, 1025\)",
+        ),
+        (header(10_000_001, 1, 1) + bytes(10_000_001), "at most 10000000 items"),
         (b"<!DOCTYPE html><html></html>", "begins with bytes 00 00, found '3c21'"),
     ],
 )

@@ -1,7 +1,7 @@
 """Turn the raw files into arrays: checked, normalised to [0, 1], flattened, and split.
 
 A stratified validation set is held out of the training file; the test file is never touched
-by the split. Images pass through in chunks, so memory does not grow with their number.
+by the split. Images pass through in chunks, so memory grows neither with their number nor size.
 """
 
 from collections.abc import Iterator
@@ -18,8 +18,6 @@ from pipeline.command import run_stage
 from pipeline.idx import IdxFile, open_idx
 from pipeline.split import stratified_choice
 from pipeline.stage import PipelineError, Section
-
-CHUNK = 1000  # images in memory at a time
 
 
 class PreprocessParams(Section):
@@ -97,7 +95,7 @@ def read_labels(file: IdxFile, classes: int) -> NDArray[np.uint8]:
     Raises:
         PipelineError: A label is not a class.
     """
-    labels = np.concatenate(list(file.chunks(1 << 20)))
+    labels = np.concatenate(list(file.chunks()))
     if labels.max() >= classes:
         position = int(np.argmax(labels >= classes))
         raise PipelineError(
@@ -126,7 +124,7 @@ def write_images(images: IdxFile, parts: dict[Path, NDArray[np.bool_]]) -> None:
             for path, mask in parts.items()
         ]
         start = 0
-        for chunk in images.chunks(CHUNK):
+        for chunk in images.chunks():
             rows = normalise(chunk)
             for file, mask in files:
                 file.write(rows[mask[start : start + len(rows)]].tobytes())

@@ -80,14 +80,14 @@ def mutate_bytes(content: bytes, chance: random.Random, tokens: tuple[bytes, ...
 def read_idx(path: Path) -> None:
     """Read a file as images and as labels, as the preprocess stage does."""
     try:
-        _read_idx(path, 3, 1000)
+        _read_idx(path, 3)
     except IdxError:
-        _read_idx(path, 1, 1 << 20)
+        _read_idx(path, 1)
 
 
-def _read_idx(path: Path, dimensions: int, items: int) -> None:
+def _read_idx(path: Path, dimensions: int) -> None:
     with open_idx(path, dimensions) as file:
-        for chunk in file.chunks(items):
+        for chunk in file.chunks():
             assert chunk.shape[1:] == file.shape[1:]
 
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import NAMES, Project, synthetic_digits
+from conftest import NAMES, Project, sha256, synthetic_digits
 from numpy.typing import NDArray
 
-from pipeline.idx import write_idx
+from pipeline.idx import IdxFile, write_idx
 from pipeline.stage import PipelineError
 from pipeline.stages.preprocess import (
     PreprocessParams,
@@ -141,15 +141,27 @@ def test_labels_missing_from_the_first_classes_only_in_the_test_set_are_fine(
     assert run(raw, tmp_path / "out")["test_labels"].min() == 5
 
 
-def peak_memory(folder: Path, count: int) -> float:
+@pytest.mark.parametrize("size", [1, 100, 1000])
+def test_size_of_the_chunks_changes_no_byte(
+    raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    for name in ("whole", "chunks"):
+        run(raw, tmp_path / name)
+        monkeypatch.setattr(IdxFile.chunks, "__defaults__", (size,))
+    for path in (tmp_path / "whole").iterdir():
+        assert sha256(path) == sha256(tmp_path / "chunks" / path.name)
+
+
+def peak_memory(folder: Path, count: int, side: int = 28) -> float:
     """Return the peak memory, in KiB, of the preprocess command on ``count`` training images."""
     (folder / "data/raw").mkdir(parents=True)
     for part, size in (("train", count), ("test", 100)):
         images, labels = synthetic_digits(size)
+        images = images if side == 28 else np.zeros((size, side, side), np.uint8)
         write_idx(folder / "data/raw" / NAMES[f"{part}_images"], images)
         write_idx(folder / "data/raw" / NAMES[f"{part}_labels"], labels)
     (folder / "params.yaml").write_text(
-        "preprocess: {classes: 10, validation_size: 500, seed: 0}\n"
+        f"preprocess: {{classes: 10, validation_size: {count // 6}, seed: 0}}\n"
     )
     # Not getrusage, which counts what the parent held when it forked.
     measure = (
@@ -168,12 +180,16 @@ def peak_memory(folder: Path, count: int) -> float:
     return float(result.stdout.split()[-1])
 
 
-def test_peak_memory_does_not_grow_with_the_number_of_images(tmp_path: Path) -> None:
-    if sys.platform != "linux":
-        pytest.skip("needs /proc; compares memory for 3,000 and 30,000 images")
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="needs /proc; compares memory for few, many and large images"
+)
+def test_peak_memory_grows_neither_with_the_number_of_images_nor_with_their_size(
+    tmp_path: Path,
+) -> None:
     few = peak_memory(tmp_path / "few", 3_000)
     many = peak_memory(tmp_path / "many", 30_000)
-    assert many < 1.1 * few
+    large = peak_memory(tmp_path / "large", 120, side=512)
+    assert max(many, large) < 1.1 * few
 
 
 def test_command_says_in_one_line_what_is_wrong(project: Project) -> None:
