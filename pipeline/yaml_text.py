@@ -1,7 +1,8 @@
 """YAML as DVC reads it, within bounds.
 
 Its parser, written in C, ends the process where brackets are nested deep enough, and a text of a
-kilobyte may stand for gigabytes, since what has a name can be repeated by it.
+kilobyte may stand for gigabytes, since what has a name can be repeated by it. Python cannot show
+integers of more than some thousand digits, which hexadecimal ones may well have.
 """
 
 import re
@@ -10,6 +11,7 @@ from io import BytesIO
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.constructor import ConstructorError, SafeConstructor
 from ruamel.yaml.error import YAMLError
 from ruamel.yaml.events import (
     AliasEvent,
@@ -20,24 +22,39 @@ from ruamel.yaml.events import (
     SequenceEndEvent,
     SequenceStartEvent,
 )
+from ruamel.yaml.nodes import ScalarNode
 
-from pipeline.reason import reason
+from pipeline.reason import UNREADABLE, reason
 
 LARGEST_TEXT = 1 << 20  # bytes; the studies' lock file has a tenth of it
 DEEPEST = 32
 MOST_VALUES = 100_000  # names taken for what they stand for
 STARTS = (MappingStartEvent, SequenceStartEvent, ScalarEvent)
 ENDS = (MappingEndEvent, SequenceEndEvent, ScalarEvent)
-# Beside the parser's own errors, those of Python for numbers, dates and texts that are none.
-UNREADABLE = (
-    YAMLError,
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    OverflowError,
-    RecursionError,
-)
+LARGEST_INTEGER = 64  # bits
+LONGEST_INTEGER = 100  # characters, in which 64 bits can be written in any way
+
+
+class Constructor(SafeConstructor):
+    """What makes values of a text, integers only of the size that people write."""
+
+    def construct_yaml_int(self, node: ScalarNode) -> int:
+        """Return an integer.
+
+        Raises:
+            ConstructorError: It is too large.
+            ValueError: It is none.
+        """
+        # First of the text: Python takes minutes for the number that a million digits make.
+        if len(node.value) <= LONGEST_INTEGER:
+            value: int = super().construct_yaml_int(node)
+            if value.bit_length() <= LARGEST_INTEGER:
+                return value
+        problem = f"expected integers of at most {LARGEST_INTEGER} bits"
+        raise ConstructorError(problem=problem, problem_mark=node.start_mark)
+
+
+Constructor.add_constructor("tag:yaml.org,2002:int", Constructor.construct_yaml_int)
 
 
 def parse_yaml(content: bytes) -> Any:
@@ -50,8 +67,10 @@ def parse_yaml(content: bytes) -> Any:
         raise ValueError(f"expected at most {LARGEST_TEXT} bytes, found {len(content)}")
     try:
         _check_bounds(YAML(typ="safe").parse(BytesIO(content)))
-        return YAML(typ="safe").load(content)
-    except UNREADABLE as error:
+        yaml = YAML(typ="safe")
+        yaml.Constructor = Constructor
+        return yaml.load(content)
+    except (*UNREADABLE, YAMLError) as error:
         # No name of a file: the caller knows it.
         raise ValueError(re.sub(r'in "<[a-z ]+>", ', "in ", reason(error))) from error
 

@@ -39,7 +39,15 @@ def test_names_stand_for_what_they_name() -> None:
         ("#" * (LARGEST_TEXT + 1), "expected at most 1048576 bytes, found 1048577"),
         ("a0: &a0 1\n" + CHAINED, "more than 100000 values"),
         ("day: 2001-99-99", "month must be in 1..12"),
-        ("number: " + "9" * 5000, "4300 digits"),
+        ("number: " + "9" * 5000, "integers of at most 64 bits"),
+        (
+            "number: 0x" + "f" * 5000,
+            "of at most 64 bits in line 1, column 9",
+        ),  # no number that has a text
+        ("number: 0b" + "1" * 65, "integers of at most 64 bits"),
+        ("number: 18446744073709551616", "integers of at most 64 bits"),
+        ("0x1ffffffffffffffff: 1", "integers of at most 64 bits"),
+        ("%YAML 1.1\n--- !!int 1" + ":1" * 400_000, "integers of at most 64 bits"),
         ("!!int ''", "out of range"),
         ("!!bool maybe", "maybe"),
         ("!!float x", "could not convert"),
@@ -57,6 +65,11 @@ def test_text_that_is_a_burden_or_none_is_refused_soon_in_one_line(text: str, re
     assert time.perf_counter() - begun < 5
     assert str(caught.value).isprintable()
     assert len(str(caught.value)) <= 500
+
+
+def test_integers_of_64_bits_are_read_in_any_way_of_writing() -> None:
+    text = f"[18446744073709551615, -0x{2**63:_x}, +0b{2**64 - 1:_b}, 0o17, 0x_{'0' * 90}ff]"
+    assert parse_yaml(text.encode()) == [2**64 - 1, -(2**63), 2**64 - 1, 15, 255]
 
 
 def test_depth_that_is_refused_is_one_that_would_end_the_process() -> None:

@@ -5,6 +5,7 @@ import importlib
 import io
 import json
 import random
+import re
 import struct
 import tempfile
 import zipfile
@@ -136,17 +137,24 @@ def params_seeds() -> list[bytes]:
     return [params, small, names, b"plot: !!set {dpi}\n", b"", "plot: {dpi: 3}".encode("utf-16")]
 
 
-YAML_TOKENS = tuple(
-    b"[|]|{|}|: |, |- |? |\n|  |&a |*a|<<: |!!int |!!float |!!bool |!!timestamp |!!binary |!!set |"
+YAML_TOKENS = (
+    *b"[|]|{|}|: |, |- |? |\n|  |&a |*a|<<: |!!int |!!float |!!bool |!!timestamp |!!binary |!!set |"
     b"!!omap |!!null |!!str |!x |%YAML 1.1\n---\n|--- |... |#|'|\"|\\x|\t|2001-99-99|2001-01-01|"
     b"1:2|0x|0b1|0o7|1e3|.nan|.inf|-.inf|~|null|true|=|99999999999999999999|1e999|train: |recipe: |"
     b"recipes: |plot: |dpi: |[[[[[[[[[[[[[[[[|{a: {a: {a: {a: "
-    b"|\xff|\xef\xbb\xbf|\x00|\xc2\x85".split(b"|")
+    b"|\xff|\xef\xbb\xbf|\x00|\xc2\x85|-0x1ffffffffffffffff".split(b"|"),
+    *(b"0x" + b"f" * 5000, b"0b" + b"1_" * 5000, b"9" * 5000, b"!!int 1" + b":1" * 5000),
 )
 
 
 def mutate_params(content: bytes, chance: random.Random) -> bytes:
-    return mutate_bytes(content, chance, YAML_TOKENS)
+    """Damage bytes, or put a token in place of a value."""
+    values = list(re.finditer(rb"(?<=: )[^\n,}#]+", content))
+    if not values or chance.random() < 0.5:
+        return mutate_bytes(content, chance, YAML_TOKENS)
+    value = chance.choice(values)
+    changed = content[: value.start()] + chance.choice(YAML_TOKENS) + content[value.end() :]
+    return changed[:LARGEST_INPUT]
 
 
 def read_predictions(path: Path) -> None:
