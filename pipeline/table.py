@@ -7,6 +7,7 @@ import pandas as pd
 
 from pipeline.reason import reason
 
+LARGEST_TABLE = 1 << 23  # bytes, which is predictions of a quarter of a million images
 LONGEST_LINE = 1000  # bytes; for a million columns, pandas takes a minute and a gigabyte
 
 
@@ -20,8 +21,11 @@ def parse_table(content: bytes, **options: Any) -> pd.DataFrame:
     Raises:
         ValueError: It is none, or not as this project writes tables; the reason is one line.
     """
-    # Within quotes, a row could go on over any number of lines.
-    if b'"' in content or max(map(len, content.split(b"\n"))) > LONGEST_LINE:
+    if len(content) > LARGEST_TABLE:
+        raise ValueError(f"expected at most {LARGEST_TABLE} bytes, found {len(content)}")
+    # Within quotes, a row could go on over any number of lines. One after the other, since a list
+    # of millions of lines takes many times their bytes.
+    if b'"' in content or any(len(line) > LONGEST_LINE + 1 for line in BytesIO(content)):
         raise ValueError(f"expected lines of at most {LONGEST_LINE} bytes, without quotes")
     try:
         table: pd.DataFrame = pd.read_csv(BytesIO(content), **options)
