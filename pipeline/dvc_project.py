@@ -1,6 +1,5 @@
 """The project as DVC sees it, whether it is in a repository of Git or not."""
 
-import hashlib
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.checkup import Finding, counted, good, note, problem, some
+from pipeline.lock import md5 as md5  # noqa: PLC0414 (storage has it from here)
 from pipeline.lock import read_lock
 from pipeline.stage import PipelineError
 
@@ -111,9 +111,3 @@ def files(project: Path) -> Finding | None:
         f"`{shlex.join(['rm', '-f', *damaged])}`, then `dvc repro` puts back what the cache has "
         "and makes the rest anew; of those in Git, `git checkout`",
     )
-
-
-def md5(path: Path) -> str:
-    """Return the MD5 of a file in hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()

@@ -1,10 +1,9 @@
 """What a stage reads, held against what the stages before it wrote."""
 
-import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 
-from pipeline.lock import LOCK_FILE, parse_lock
+from pipeline.lock import LOCK_FILE, md5, parse_lock
 from pipeline.stage import PipelineError
 
 LOCK_FILES = (Path(LOCK_FILE), Path("studies", LOCK_FILE))
@@ -33,8 +32,7 @@ def check_inputs(paths: Iterable[Path], lock_files: Iterable[Path] = LOCK_FILES)
     for path in paths:
         expected = written.get(path.as_posix())
         if expected and path.is_file():
-            with path.open("rb") as file:
-                found = hashlib.file_digest(file, "md5").hexdigest()
+            found = md5(path)
             if found != expected:
                 raise PipelineError(
                     f"{path}: not the file that its stage wrote (MD5 {expected}), but {found}. "

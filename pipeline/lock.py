@@ -1,5 +1,6 @@
 """``dvc.lock``: what every stage was run with, and what came out of it."""
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -62,6 +63,13 @@ def read_lock(project: Path) -> Lock:
     return parse_lock(path.read_bytes(), LOCK_FILE) if path.exists() else {}
 
 
+def md5(path: Path) -> str:
+    """Return the MD5 of a file, by which DVC knows it, in hexadecimal digits."""
+    with path.open("rb") as file:
+        # Said to be for no security, since machines under FIPS refuse it for that.
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
 def _hashes(entries: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     """Return MD5 by path; what is not known by its MD5, such as an address, is left out."""
     return {str(entry["path"]): str(entry["md5"]) for entry in entries if entry.get("md5")}
@@ -94,9 +102,9 @@ def writers(lock: Lock, path: str) -> set[str]:
 def sources(lock: Lock) -> dict[str, str]:
     """Return what stages read and no stage writes, which is the code: MD5 by path."""
     return {
-        path: md5
+        path: recorded
         for stage in lock.values()
-        for path, md5 in stage.deps.items()
+        for path, recorded in stage.deps.items()
         if not writers(lock, path)
     }
 

@@ -1,6 +1,8 @@
+from pathlib import Path
+
 import pytest
 
-from pipeline.lock import LockedStage, entries, parse_lock, sources, upstream, writers
+from pipeline.lock import LockedStage, entries, md5, parse_lock, sources, upstream, writers
 from pipeline.stage import PipelineError
 
 LOCK = b"""\
@@ -111,3 +113,8 @@ def test_what_is_no_lock_is_refused(content: bytes) -> None:
     with pytest.raises(PipelineError, match=r"main: dvc\.lock: not a lock file of DVC") as caught:
         parse_lock(content, "main: dvc.lock")
     assert "\n" not in str(caught.value)
+
+
+def test_md5_is_that_of_rfc_1321(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"message digest")
+    assert md5(tmp_path / "file") == "f96b697d7cb7938d525a2f31aaf161d0"
