@@ -19,22 +19,9 @@ from numpy.typing import NDArray
 from pipeline.atomic import discard, replacing
 from pipeline.backend import keras
 from pipeline.epoch_trainer import Epoch
+from pipeline.reason import UNREADABLE, reason
 
 CHECKPOINTS = Path("data/checkpoints")
-# What NumPy, zipfile and the checks here raise for a file that is damaged.
-UNREADABLE = (
-    ValueError,
-    TypeError,
-    KeyError,
-    EOFError,
-    OSError,
-    RuntimeError,
-    SyntaxError,
-    MemoryError,
-    OverflowError,
-    TokenError,
-    zipfile.BadZipFile,
-)
 
 
 def run_key(settings: Mapping[str, Any], arrays: Iterable[NDArray[Any]]) -> str:
@@ -121,9 +108,9 @@ class Checkpoint:
             for variable, value in zip(variables, values, strict=True):
                 if (value.shape, value.dtype.name) != (tuple(variable.shape), variable.dtype):
                     raise ValueError(f"{variable.path} does not fit")
-        except UNREADABLE as error:
-            reason = " ".join(str(error).split())
-            print(f"{self.path}: not usable, training begins anew: {reason}", file=sys.stderr)
+        except (*UNREADABLE, TokenError, zipfile.BadZipFile) as error:
+            why = reason(error)
+            print(f"{self.path}: not usable, training begins anew: {why}", file=sys.stderr)
             return []
         for variable, value in zip(variables, values, strict=True):
             variable.assign(value)

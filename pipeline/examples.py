@@ -8,20 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.reason import reason
+from pipeline.reason import UNREADABLE, reason
 from pipeline.stage import PipelineError
 
 LONGEST_HEADER = 256  # characters, twice what is written; Python takes minutes for 10,000 blanks
-# What NumPy raises for a file that is damaged; its header is parsed as Python is.
-UNREADABLE = (
-    ValueError,
-    TypeError,
-    SyntaxError,
-    RecursionError,
-    OverflowError,
-    MemoryError,
-    TokenError,
-)
 
 
 class Examples(NamedTuple):
@@ -73,12 +63,13 @@ def load_array(path: Path, dtype: type[np.generic]) -> NDArray[Any]:
     """
     file = path.open("rb")
     try:
-        # Not np.load, which takes some files for archives of arrays.
+        # Not np.load, which takes some files for archives of arrays. NumPy parses the header as
+        # Python is parsed, so the errors are those of Python's parser too.
         with file:
             array: NDArray[Any] = np.lib.format.read_array(
                 file, allow_pickle=False, max_header_size=LONGEST_HEADER
             )
-    except UNREADABLE as error:
+    except (*UNREADABLE, TokenError) as error:
         raise PipelineError(f"{path}: damaged .npy file: {reason(error)}") from error
     if array.dtype != dtype:
         raise PipelineError(f"{path}: expected elements of {np.dtype(dtype)}, found {array.dtype}")

@@ -20,6 +20,7 @@ import urllib3.exceptions
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
+from pipeline.reason import readable
 from pipeline.stage import PipelineError
 
 LARGEST_FILE = 1 << 30  # bytes, a hundred times MNIST; a mirror may send without end
@@ -56,7 +57,7 @@ def fetch(name: str, sha256: str, mirrors: Sequence[str], timeout: float) -> Pat
             try:
                 _retrieve(name, sha256, mirror, timeout, cached)
             except (OSError, ValueError, RuntimeError, urllib3.exceptions.HTTPError) as error:
-                failures.append(f"  {mirror}: {_reason(error, timeout)}")
+                failures.append(f"  {mirror}: {readable(_failure(error, timeout))}")
                 print(f"{name}: not from{failures[-1][1:]}", file=sys.stderr)
             else:
                 print(f"{name}: from {mirror}, verified")
@@ -151,7 +152,7 @@ def _copy(read: Callable[[int], bytes], target: IO[bytes]) -> None:
         target.write(chunk)
 
 
-def _reason(error: Exception, timeout: float) -> str:  # noqa: PLR0911 (a table of cases)
+def _failure(error: Exception, timeout: float) -> str:  # noqa: PLR0911 (a table of cases)
     """Return in a few words why a mirror failed; the libraries' own texts fill a paragraph."""
     match error:
         case requests.HTTPError(response=requests.Response() as response):

@@ -78,6 +78,10 @@ class MirrorHandler(BaseHTTPRequestHandler):
         if kind == "missing":
             self.send_error(404)
             return
+        if kind == "rude":
+            self.send_response_only(500, "\x1b[2Jred")
+            self.end_headers()
+            return
         if kind == "endless":
             self.send_response(200)
             self.end_headers()

@@ -43,6 +43,15 @@ def test_mirror_that_never_ends_says_so(
     assert remains(cache) == []
 
 
+def test_words_of_a_mirror_do_not_command_the_terminal(
+    cache: Path, server: MirrorServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(PipelineError, match=r"rude: 500 \\x1b\[2Jred"):
+        fetch(NAME, "0" * 64, [server.address("rude")], timeout=5)
+    assert "\x1b" not in capsys.readouterr().err
+    assert remains(cache) == []
+
+
 def test_file_too_large_in_a_folder_is_not_copied(cache: Path, tmp_path: Path) -> None:
     with (tmp_path / NAME).open("wb") as file:
         file.truncate(1 << 40)  # a hole of a terabyte
