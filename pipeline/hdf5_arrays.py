@@ -64,10 +64,20 @@ def read_arrays(content: bytes, trees: Sequence[Tree]) -> list[NDArray[Any]]:
     Raises:
         ValueError: It holds something else or is damaged, or to read it takes too much.
     """
+    result = _asked(json.dumps(trees).encode() + b"\n" + content)
+    if result.returncode == REFUSED:
+        raise ValueError(result.stdout.decode())
+    if result.returncode:
+        raise ValueError(f"model.weights.h5: HDF5 could not go on reading it: {_ending(result)}")
+    return _parsed(result.stdout, trees)
+
+
+def _asked(question: bytes) -> "subprocess.CompletedProcess[bytes]":
+    """Return what became of a process that was given the question, and answered it or not."""
     try:
-        result = subprocess.run(
+        return subprocess.run(
             [sys.executable, "-P", "-c", PROGRAM, str(Path(__file__).parents[1])],
-            input=json.dumps(trees).encode() + b"\n" + content,
+            input=question,
             # Its many threads would take time, and space for addresses, which is bounded.
             env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},
             capture_output=True,
@@ -76,11 +86,6 @@ def read_arrays(content: bytes, trees: Sequence[Tree]) -> list[NDArray[Any]]:
         )
     except subprocess.TimeoutExpired:
         raise ValueError(f"model.weights.h5: not read within {PATIENCE} s") from None
-    if result.returncode == REFUSED:
-        raise ValueError(result.stdout.decode())
-    if result.returncode:
-        raise ValueError(f"model.weights.h5: HDF5 could not go on reading it: {_ending(result)}")
-    return _parsed(result.stdout, trees)
 
 
 def _ending(result: "subprocess.CompletedProcess[bytes]") -> str:
