@@ -373,6 +373,17 @@ def mutate_structure(content: bytes, chance: random.Random) -> bytes:
         if 0 < value < len(content)
     ]
     marks = [match.start() for match in re.finditer(b"TREE|HEAP|SNOD", content)]
+    if marks and chance.random() < 0.5:
+        # A level more for a tree, and a child; a hole in a heap, and what is said of it there.
+        mark, level = chance.choice(marks), chance.choice((0, 1, 1, 2))
+        child, hole = chance.choice(marks), 8 * chance.randrange(12)
+        if content[mark : mark + 4] == b"TREE" and mark + 40 <= len(content):
+            changed[mark + 5] = level
+            struct.pack_into("<Q", changed, mark + 32, child)
+        if content[mark : mark + 4] == b"HEAP" and mark + 48 + hole <= len(content):
+            struct.pack_into("<Q", changed, mark + 16, hole)
+            struct.pack_into("<2Q", changed, mark + 32 + hole, hole, chance.choice((16, 24, 8)))
+        return bytes(changed)
     for _ in range(chance.choice((1, 1, 2, 3))):
         number = chance.choice([*NUMBERS, *marks, *(value for _, value in words)])
         if marks and chance.random() < 0.5:
