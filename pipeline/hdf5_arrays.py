@@ -28,9 +28,9 @@ PROGRAM = (
     "import sys; sys.path.insert(0, sys.argv[1]); from pipeline.hdf5_arrays import answer; answer()"
 )
 REFUSED = 3  # the exit status that says that the reason is on standard output
-MOST_SECONDS = 20  # of a processor; a gigabyte takes 3
+MOST_SECONDS = 30  # of a processor; a gigabyte takes 7
 PATIENCE = 120  # seconds
-MOST_MEMORY = 1 << 29  # bytes, beside four times the file; Python and h5py take a quarter
+MOST_MEMORY = 1 << 29  # bytes, beside four times the file; Python and h5py take 110 MB
 
 
 class Array(NamedTuple):
@@ -96,7 +96,7 @@ def _ending(result: "subprocess.CompletedProcess[bytes]") -> str:
 
 
 def _parsed(output: bytes, trees: Sequence[Tree]) -> list[NDArray[Any]]:
-    """Return the arrays in what ``answer`` wrote; it may be another's answer by now."""
+    """Return the arrays in what ``answer`` wrote, as far as HDF5 left it to ``answer``."""
     start = output.index(b"\n") + 1
     number, types = json.loads(output[:start])
     arrays: list[NDArray[Any]] = []

@@ -39,11 +39,12 @@ def read_archive(path: Path) -> tuple[dict[str, Any], list[NDArray[Any]]]:
     """
     with path.open("rb") as file:
         try:
-            # Keras goes by the name.
+            # By any other name, Keras takes it for something else than it is taken for here.
             if path.suffix != ".keras":
                 raise ValueError("expected a name that ends in .keras")
             config, weights = _read_members(file)
-            return json.loads(config), read_weights(weights, parse_config(config))
+            arrays = read_weights(weights, parse_config(config))
+            return json.loads(config), arrays
         except (*UNREADABLE, struct.error, zipfile.BadZipFile) as error:
             raise PipelineError(f"{path}: not a model of this pipeline: {reason(error)}") from error
 
@@ -63,7 +64,9 @@ def _read_members(file: IO[bytes]) -> tuple[bytes, bytes]:
         end = 0
         for member in found:
             _check_member(member)
-            if member.header_offset != end:
+            file.seek(end + HEADER - 2)
+            extra = file.read(2)  # the length of what may stand between name and content
+            if member.header_offset != end or extra != b"\0\0":
                 raise ValueError(f"expected {member.filename} at byte {end} of the archive")
             end += HEADER + len(member.filename) + member.file_size
         if end != archive.start_dir:

@@ -371,6 +371,17 @@ def with_gap(content: bytes, place: int, gap: bytes) -> bytes:
     return bytes(changed)
 
 
+def test_content_that_begins_elsewhere_than_after_the_name_is_refused(
+    tmp_path: Path, members: dict[str, bytes]
+) -> None:
+    # Only the header before the content says so, not the directory.
+    path = written(tmp_path / "m.keras", members)
+    content = bytearray(path.read_bytes())
+    struct.pack_into("<H", content, 28, 10)
+    path.write_bytes(content)
+    refused(path, "expected metadata.json at byte 0 of the archive")
+
+
 def test_members_that_overlap_are_refused(tmp_path: Path, members: dict[str, bytes]) -> None:
     path = written(tmp_path / "m.keras", members)
     content = bytearray(path.read_bytes())
