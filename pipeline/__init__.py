@@ -32,6 +32,7 @@ On the ground floor are the nouns that serve them, one thing each. Those of the 
 - ``model_file``: a network on disk, the same bytes every time
 - ``model_archive``, ``model_config``, ``model_weights``: that file, checked, and read for Keras
 - ``hdf5_arrays``: arrays out of a file that may break HDF5, read by a process of its own
+- ``hdf5_reader``: what that process does
 - ``environment``: what decides the bits of a training run
 - ``curves``: loss and accuracy of every epoch
 - ``predictions``: actual class, predicted class and confidence of every test image

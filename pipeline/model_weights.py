@@ -6,7 +6,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from pipeline.hdf5_arrays import Array, leaves, read_arrays
+from pipeline.hdf5_arrays import leaves, read_arrays
+from pipeline.hdf5_reader import Array
 from pipeline.model_config import Dense, Input, ModelConfig
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"

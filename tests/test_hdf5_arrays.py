@@ -13,7 +13,8 @@ import pytest
 from conftest import ROOT
 
 from pipeline import hdf5_arrays
-from pipeline.hdf5_arrays import MOST_MEMORY, Array, read_arrays
+from pipeline.hdf5_arrays import read_arrays
+from pipeline.hdf5_reader import MOST_MEMORY, Array
 
 TREE = {"empty": {}, "layers": {"0": Array((2, 3)), "1": Array((), ("<i8", "<i4"))}}
 ARRAYS = {"layers/0": np.arange(6, dtype="f4").reshape(2, 3), "layers/1": np.array(7, "i4")}
@@ -130,7 +131,7 @@ def test_crafted_file_would_end_the_process_that_reads_it(
     good: bytes, craft: Callable[[bytes], bytes]
 ) -> None:
     program = (
-        "import io, sys; from pipeline.hdf5_arrays import Array, _bound, _read; _bound(0)\n"
+        "import io, sys; from pipeline.hdf5_reader import Array, _bound, _read; _bound(0)\n"
         f"_read(sys.stdin.buffer.read(), [{TREE!r}])"
     )
     result = subprocess.run(
@@ -167,7 +168,7 @@ def test_time_of_a_processor_is_bounded(good: bytes, monkeypatch: pytest.MonkeyP
         pytest.skip("Windows has no such bound; there, only the clock ends the process")
     start, _, _ = hdf5_arrays.PROGRAM.rpartition("from ")
     endless = (
-        f"{start}import pipeline.hdf5_arrays as h; h.MOST_SECONDS = 1; h._bound(0)\nwhile 1: 1"
+        f"{start}import pipeline.hdf5_reader as h; h.MOST_SECONDS = 1; h._bound(0)\nwhile 1: 1"
     )
     monkeypatch.setattr(hdf5_arrays, "PROGRAM", endless)
     begun = time.perf_counter()
@@ -178,7 +179,7 @@ def test_time_of_a_processor_is_bounded(good: bytes, monkeypatch: pytest.MonkeyP
 
 def test_process_loads_no_more_than_it_needs() -> None:
     program = (
-        "import sys, pipeline.hdf5_arrays; print(*{name.split('.')[0] for name in sys.modules})"
+        "import sys, pipeline.hdf5_reader; print(*{name.split('.')[0] for name in sys.modules})"
     )
     result = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True

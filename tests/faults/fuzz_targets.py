@@ -27,7 +27,7 @@ from fuzz_worker import REPLY, SIZE
 
 from pipeline import hdf5_arrays
 from pipeline.examples import load_array
-from pipeline.hdf5_arrays import MOST_MEMORY
+from pipeline.hdf5_reader import MOST_MEMORY
 from pipeline.idx import IdxError, open_idx
 from pipeline.predictions import parse_predictions
 from pipeline.stage import PipelineError, load_section
