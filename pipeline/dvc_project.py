@@ -1,15 +1,21 @@
 """The project as DVC sees it, whether it is in a repository of Git or not."""
 
+import json
 import shlex
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 from pipeline.checkup import Finding, counted, good, note, problem, some
-from pipeline.lock import md5 as md5  # noqa: PLC0414 (storage has it from here)
-from pipeline.lock import read_lock
+from pipeline.inputs import LOCK_FILES
+from pipeline.lock import md5, parse_lock
+from pipeline.reason import reason
 from pipeline.stage import PipelineError
+
+# Where DVC notes which process is at work on which files; no setting moves it.
+RWLOCK = ".dvc/tmp/rwlock"
 
 
 @contextmanager
@@ -28,6 +34,40 @@ def opened(project: Path) -> Iterator[Any]:
     except DvcException as error:
         cause = f": {error.__cause__}" if error.__cause__ else ""  # the place in a file, if any
         raise PipelineError(" ".join(f"{error}{cause}".split())) from error
+    except sqlite3.OperationalError:
+        raise  # a full disk, or a database that somebody uses, is not damaged
+    except sqlite3.DatabaseError as error:
+        folders = some(_damaged_memory(project))
+        raise PipelineError(f"DVC's memory of files is damaged: {error}, in {folders}") from error
+
+
+def _damaged_memory(project: Path) -> list[str]:
+    """Return the folders of DVC's databases that are damaged, of this project or others.
+
+    DVC names the one that it fails of nowhere.
+    """
+    from dvc.config import Config
+    from dvc.dirs import site_cache_dir
+
+    settings = Config(str(project / ".dvc"))["core"]
+    place = Path(site_cache_dir(settings.get("site_cache_dir")), "repo").absolute()
+    found = {
+        str(place / database.relative_to(place).parts[0])
+        for database in place.glob("*/**/cache.db")
+        if _is_damaged(database)
+    }
+    return sorted(found) or [str(place)]
+
+
+def _is_damaged(database: Path) -> bool:
+    """Return whether a database of SQLite is none; False where it cannot be told."""
+    try:
+        with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as connection:
+            return bool(connection.execute("PRAGMA quick_check(1)").fetchone() != ("ok",))
+    except sqlite3.OperationalError:
+        return False
+    except sqlite3.DatabaseError:
+        return True
 
 
 def can_be_opened(project: Path) -> bool:
@@ -47,6 +87,13 @@ def dvc(project: Path) -> Finding:
         with opened(project):
             return good(f"version {__version__}")
     except PipelineError as error:
+        if isinstance(error.__cause__, sqlite3.DatabaseError):
+            folders = shlex.join(_damaged_memory(project))
+            return problem(
+                f"version {__version__}, which cannot work here: {error}",
+                f"`rm -rf {folders}`: it holds what DVC remembers of files that it has read, and "
+                "that it then reads again",
+            )
         return problem(
             f"version {__version__}, which cannot work here: {error}",
             "`git checkout .dvc` brings back the committed settings; those of this machine are in "
@@ -54,10 +101,30 @@ def dvc(project: Path) -> Finding:
         )
 
 
+def rwlock(project: Path) -> Finding:
+    """Return whether DVC can read who is at work here; killed as it wrote that, it cannot."""
+    try:
+        entries = json.loads((project / RWLOCK).read_bytes())
+    except FileNotFoundError:
+        return good("none, as before the first run")
+    except ValueError as error:
+        damage = reason(error)
+    else:
+        if isinstance(entries, dict):
+            return good("as DVC writes it")
+        damage = "not a JSON object"
+    return problem(
+        f"DVC cannot read {RWLOCK}, where it notes who is at work here: {damage}",
+        f"`rm -f {RWLOCK}`, when no DVC is at work here",
+    )
+
+
 def pipeline(project: Path) -> Finding | None:
     """Return whether DVC can read the pipeline; None where that is up to something else."""
     try:
-        read_lock(project)
+        for path in LOCK_FILES:
+            if (project / path).exists():
+                parse_lock((project / path).read_bytes(), path.as_posix())
     except PipelineError:
         return None  # DVC reads no stage without it
     if not can_be_opened(project):
@@ -65,16 +132,24 @@ def pipeline(project: Path) -> Finding | None:
     try:
         with opened(project) as repo:
             stages = repo.index.stages
-            partial = [str(stage.name) for stage in stages if _is_partial(stage)]
+            partial = {
+                str(stage.name): str(
+                    Path(stage.path).with_suffix(".lock").relative_to(repo.root_dir)
+                )
+                for stage in stages
+                if _is_partial(stage)
+            }
     except PipelineError as error:
         return problem(
             f"DVC cannot read it: {error}",
             "Mend the file that is named; `git diff` shows what changed in it",
         )
     if partial:
+        locks = sorted(set(partial.values()))
         return note(
-            f"the lock holds these stages only in part: {some(partial)}",
-            "If DVC was killed as it wrote, `git checkout dvc.lock`; `dvc repro` runs them again",
+            f"these stages are only in part in {some(locks)}: {some(list(partial))}",
+            f"If DVC was killed as it wrote, `git checkout {shlex.join(locks)}`; "
+            "`dvc repro` runs them again",
         )
     return good(f"{counted(len(stages), 'stage')}, as DVC reads them")
 

@@ -4,11 +4,12 @@ import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from pipeline.checkup import Finding, counted, good, note, problem, size, some
-from pipeline.dvc_project import can_be_opened, md5, opened
-from pipeline.lock import LockedStage, read_lock
+from pipeline.dvc_project import can_be_opened, opened
+from pipeline.lock import LockedStage, md5, read_lock
 from pipeline.stage import PipelineError
 
 
@@ -96,6 +97,7 @@ def remote(project: Path) -> Finding | None:
         return None
     with opened(project) as repo:
         remotes, default = repo.config["remote"], repo.config["core"].get("remote")
+        options = {name: _option(repo.config, name) for name in remotes}
     if not remotes:
         return note(
             "none is configured, so data and model are on this machine only",
@@ -103,15 +105,27 @@ def remote(project: Path) -> Finding | None:
         )
     places = ", ".join(f"{name} ({_public(remotes[name]['url'])})" for name in remotes)
     if default not in remotes:
+        first = next(iter(remotes))
         return note(
-            f"{places}, none of which is the default", f"`dvc remote default {next(iter(remotes))}`"
+            f"{places}, none of which is the default",
+            f"`dvc remote default{options[first]} {first}`",
         )
     if not remotes[default].get("verify"):
         return note(
             f"{places}: DVC would take what comes from {default} unseen",
-            f"`dvc remote modify {default} verify true`",
+            f"`dvc remote modify{options[default]} {default} verify true`",
         )
     return good(f"{places}, not contacted")
+
+
+def _option(config: Any, remote: str) -> str:
+    """Return the option by which DVC finds a remote in the file that has its address."""
+    level = next(
+        level
+        for level in ("local", "repo", "global", "system")
+        if "url" in config.read(level)["remote"].get(remote, {})
+    )
+    return "" if level == "repo" else f" --{level}"
 
 
 def _public(url: str) -> str:

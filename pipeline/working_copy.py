@@ -1,10 +1,11 @@
-"""A working copy: what Git says of it, and whether its ``dvc.lock`` is whole."""
+"""A working copy: what Git says of it, and whether its lock files are whole."""
 
+import re
 import shutil
 from pathlib import Path
 
-from pipeline.checkup import Finding, counted, good, note, problem
-from pipeline.lock import LOCK_FILE, parse_lock
+from pipeline.checkup import Finding, counted, good, note, problem, some
+from pipeline.lock import LOCK_FILE, Lock, parse_lock
 from pipeline.revisions import git, git_reason
 from pipeline.stage import PipelineError
 
@@ -83,31 +84,62 @@ def changes(project: Path) -> Finding | None:
     )
 
 
-def lock_file(project: Path) -> Finding:
-    """Return whether ``dvc.lock`` is whole; a DVC that is killed may leave it cut off."""
-    path = project / LOCK_FILE
-    committed = (
-        _is_repository(project)
-        and not git("cat-file", "-e", f"HEAD:./{LOCK_FILE}", folder=project).returncode
-    )
-    mend = f"`git checkout {LOCK_FILE}`" if committed else f"`rm -f {LOCK_FILE}`"
+def lock_file(project: Path, name: str = LOCK_FILE) -> Finding:
+    """Return whether a lock file is whole; a DVC that is killed may leave it cut off.
+
+    Args:
+        project: The project's folder.
+        name: The file, as seen from there.
+    """
+    path = project / name
+    committed = _committed(project, name)
+    repro = "`dvc repro`" if name == LOCK_FILE else f"`dvc repro {Path(name).parent}/dvc.yaml`"
+    mend = f"`rm -f {name}`" if committed is None else f"`git checkout {name}`"
     # Stages with outputs in Git are not in the run cache.
     advice = (
-        f"{mend}, then `dvc repro`: what it no longer knows of runs again, but for what "
+        f"{mend}, then {repro}: what it no longer knows of runs again, but for what "
         "DVC's run cache has, which are the data"
     )
     if not path.exists():
-        return note(
-            "there is none, so everything has to run", advice if committed else "`dvc repro`"
-        )
+        missing = "there is none, so everything has to run"
+        return note(missing, repro if committed is None else advice)
     content = path.read_bytes()
     try:
-        stages = parse_lock(content, LOCK_FILE)
+        stages = parse_lock(content, name)
     except PipelineError as error:
         return problem(str(error), advice)
-    if not content.endswith(b"\n"):
-        return problem("it is cut off within its last line", advice)
+    if _is_cut_off(content):
+        return problem(f"{name} is cut off within its last entry", advice)
+    lost = _lost(stages, committed, name)
+    if lost:
+        return note(
+            f"it lacks outputs that are in the last commit's, of {some(lost)}",
+            f"If it was a DVC that was killed, {advice}; nothing, if it was you",
+        )
     return good(f"{counted(len(stages), 'stage')} recorded")
+
+
+def _is_cut_off(content: bytes) -> bool:
+    """Return whether a lock file ends within a line, or before the hash of a file."""
+    return bool(re.search(rb"([^\n]|\n *- path: .*\n|\n *hash: md5\n)\Z", content))
+
+
+def _committed(project: Path, name: str) -> bytes | None:
+    """Return a file's content as in the last commit, if it is in there."""
+    if not _is_repository(project):
+        return None
+    found = git("cat-file", "blob", f"HEAD:./{name}", folder=project)
+    return None if found.returncode else found.stdout
+
+
+def _lost(stages: Lock, committed: bytes | None, name: str) -> list[str]:
+    """Return the stages that a committed lock file has outputs of, and this one none."""
+    try:
+        before = parse_lock(committed, name) if committed is not None else {}
+    except PipelineError:
+        return []
+    known = {stage for stage, entry in stages.items() if entry.outs}
+    return [stage for stage, entry in before.items() if entry.outs and stage not in known]
 
 
 def _is_repository(project: Path) -> bool:

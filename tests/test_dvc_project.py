@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from conftest import Project
 
-from pipeline.dvc_project import can_be_opened, dvc, files, pipeline
+from pipeline.dvc_project import RWLOCK, can_be_opened, dvc, files, opened, pipeline, rwlock
 
 pytestmark = pytest.mark.usefixtures("own_home")
 
@@ -31,8 +31,10 @@ def test_file_that_dvc_cannot_read_is_named(project: Project, name: str, content
     assert "\n" not in found.found
 
 
-def test_damaged_lock_is_left_to_whoever_looks_at_it(project: Project) -> None:
-    (project.folder / "dvc.lock").write_text("stages: [")
+@pytest.mark.parametrize("name", ["dvc.lock", "studies/dvc.lock"])
+def test_damaged_lock_is_left_to_whoever_looks_at_it(project: Project, name: str) -> None:
+    (project.folder / "studies").mkdir()
+    (project.folder / name).write_text("stages: [")
     assert pipeline(project.folder) is None
 
 
@@ -43,10 +45,67 @@ def test_lock_that_ends_between_two_lines_is_a_note(reproduced: Project) -> None
     found = pipeline(reproduced.folder)
     assert found is not None
     assert found.verdict == "note"
-    assert found.found == "the lock holds these stages only in part: evaluate"
+    assert found.found == "these stages are only in part in dvc.lock: evaluate"
     reproduced.run(*found.advice.split("`")[1].split())
     assert pipeline(reproduced.folder) == ("good", "5 stages, as DVC reads them", "")
     assert reproduced.repro() == []
+
+
+def test_part_of_a_stage_in_the_lock_of_the_studies_is_told_of_that_lock(project: Project) -> None:
+    studies = project.folder / "studies"
+    studies.mkdir()
+    (studies / "dvc.yaml").write_text("stages: {try: {cmd: touch a b, outs: [a, b]}}\n")
+    project.run("dvc", "repro", "studies/dvc.yaml")
+    project.commit("Study")
+    text = (studies / "dvc.lock").read_text()
+    (studies / "dvc.lock").write_text(text[: text.index("    - path: b\n")])
+    found = pipeline(project.folder)
+    assert found is not None
+    assert found.verdict == "note"
+    assert found.found == "these stages are only in part in studies/dvc.lock: try"
+    project.run(*found.advice.split("`")[1].split())
+    assert (studies / "dvc.lock").read_text() == text
+
+
+def test_note_of_who_is_at_work_is_found_where_dvc_writes_it(reproduced: Project) -> None:
+    assert rwlock(reproduced.folder) == ("good", "as DVC writes it", "")
+    with opened(reproduced.folder) as repo:
+        assert repo.tmp_dir == str((reproduced.folder / RWLOCK).parent)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"), [(b"", "Expecting value"), (b"\xff", "'utf-8'"), (b"[]", "not a JSON")]
+)
+def test_note_of_who_is_at_work_that_dvc_cannot_read_is_a_problem(
+    project: Project, content: bytes, reason: str
+) -> None:
+    assert rwlock(project.folder).verdict == "good"
+    path = project.folder / RWLOCK
+    path.parent.mkdir()
+    path.write_bytes(content)
+    found = rwlock(project.folder)
+    assert found.verdict == "problem"
+    assert f"here: {reason}" in found.found
+    project.run(*found.advice.split("`")[1].split())
+    assert rwlock(project.folder).verdict == "good"
+
+
+def test_damaged_memory_of_dvc_is_named_and_the_advice_mends_it(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(project.home / "dvc"))
+    project.run("dvc", "status")
+    (memory,) = (project.home / "dvc/repo").iterdir()
+    others = shutil.copytree(memory, memory.with_name("of another project"))
+    (memory / "links/cache.db").write_bytes(b"garbage" * 1000)
+    assert "file is not a database" in project.run("dvc", "status", status=255)
+    found = dvc(project.folder)
+    assert found.verdict == "problem"
+    assert found.found.endswith(f"memory of files is damaged: file is not a database, in {memory}")
+    assert pipeline(project.folder) is files(project.folder) is None
+    project.run(*found.advice.split("`")[1].split())
+    assert dvc(project.folder).verdict == "good"
+    assert others.exists()
 
 
 def test_folder_without_settings_is_a_problem_told_once(tmp_path: Path) -> None:

@@ -117,7 +117,13 @@ def test_link_types_that_are_not_possible_are_a_problem(project: Project) -> Non
     assert mended.verdict == "good"
 
 
-def test_remote_is_named_without_secrets_or_missed(project: Project) -> None:
+@pytest.mark.parametrize("level", [(), ("--local",), ("--global",)])
+def test_remote_is_named_without_secrets_or_missed(
+    project: Project, level: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(project.home))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(project.home / ".config"))
+
     def verdict() -> tuple[str, str]:
         found = remote(project.folder)
         assert found is not None
@@ -126,7 +132,7 @@ def test_remote_is_named_without_secrets_or_missed(project: Project) -> None:
         return found.verdict, found.found
 
     assert verdict()[0] == "note"
-    project.run("dvc", "remote", "add", "store", "ssh://me:secret@machine.invalid/folder")
+    project.run("dvc", "remote", "add", *level, "store", "ssh://me:secret@machine.invalid/folder")
     place = "store (ssh://machine.invalid/folder)"
     assert verdict() == ("note", f"{place}, none of which is the default")
     assert verdict() == ("note", f"{place}: DVC would take what comes from store unseen")

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
 
@@ -25,6 +25,7 @@ GROUPS = PYPROJECT["dependency-groups"]
 BROUGHT_BY_PYTHON = {"pip"}
 # Behind a proxy that opens connections, its authority is added here, rightly.
 OFTEN_EXTENDED = {"certifi/cacert.pem"}
+RUN_AT_START = ("*.pth", "sitecustomize.py", "usercustomize.py")
 MEND = "`make --always-make setup` installs what is locked"
 
 
@@ -62,9 +63,11 @@ def altered(distribution: Distribution) -> list[str]:
     Code in Python is compared by its hash, all else by its size: to hash the compiled
     libraries too would take five times as long.
     """
+    if distribution.files is None:
+        return [f"{distribution.name}: there is no list of its files, RECORD"]
     found = []
     # Without a hash are the bytecode files, which come and go, and the list itself.
-    for file in filter(lambda file: file.hash, distribution.files or []):
+    for file in filter(lambda file: file.hash, distribution.files):
         if file.as_posix() in OFTEN_EXTENDED:
             continue
         path = Path(str(file.locate()))
@@ -75,6 +78,20 @@ def altered(distribution: Distribution) -> list[str]:
         ):
             found.append(f"{path} is not the file that was installed")
     return found
+
+
+def strays(folders: Collection[Path]) -> list[str]:
+    """Return the files that Python runs as it starts, and that no package has brought."""
+    found = {path for folder in folders for name in RUN_AT_START for path in folder.glob(name)}
+    brought = {
+        Path(str(file.locate()))
+        for distribution in distributions(path=[str(folder) for folder in folders])
+        for file in distribution.files or []
+    }
+    return [
+        f"{path} is of no package, but Python runs it as it starts"
+        for path in sorted(found - brought)
+    ]
 
 
 def digest(path: Path, method: str) -> str:
@@ -139,6 +156,11 @@ def test_what_is_installed_is_what_is_locked() -> None:
 def test_files_of_packages_are_those_that_were_installed() -> None:
     # An edit in there, made to find an error and forgotten, would be in every result.
     found = [line for distribution in distributions() for line in altered(distribution)]
+    assert not found, "\n".join([*found, MEND])
+
+
+def test_nothing_but_packages_is_run_as_python_starts() -> None:
+    found = strays({Path(path) for path in sys.path if path.endswith("-packages")})
     assert not found, "\n".join([*found, MEND])
 
 
@@ -211,6 +233,28 @@ def test_altered_file_is_told(
         path.write_text(text)
     (distribution,) = distributions(path=[str(tmp_path)])
     assert [str(path) in line for line in altered(distribution)] == [True] * is_told
+
+
+def test_package_without_a_list_of_its_files_is_told(tmp_path: Path) -> None:
+    folder = tmp_path / "made_up-1.0.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text("Metadata-Version: 2.4\nName: made_up\nVersion: 1.0\n")
+    (distribution,) = distributions(path=[str(tmp_path)])
+    assert altered(distribution) == ["made_up: there is no list of its files, RECORD"]
+
+
+@pytest.mark.parametrize("name", ["mine.pth", "sitecustomize.py", "usercustomize.py"])
+def test_file_that_python_runs_as_it_starts_is_told_if_it_is_of_no_package(
+    tmp_path: Path, name: str
+) -> None:
+    (tmp_path / name).write_text("")
+    (line,) = strays([tmp_path])
+    assert line.startswith(f"{tmp_path / name} is of no package")
+    folder = tmp_path / "made_up-1.0.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text("Metadata-Version: 2.4\nName: made_up\nVersion: 1.0\n")
+    (folder / "RECORD").write_text(f"{name},sha256=00,0\n")
+    assert strays([tmp_path]) == []
 
 
 @pytest.mark.parametrize(

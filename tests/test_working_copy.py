@@ -115,7 +115,7 @@ def test_changes_that_are_not_committed_are_a_note(committed: Project) -> None:
     assert found.found == "1 file not as in the last commit"
 
 
-@pytest.mark.parametrize("content", ["", "stages: [", LOCK[:-9], LOCK[:-1]])
+@pytest.mark.parametrize("content", ["", "stages: [", LOCK[:-14], LOCK[:-9], LOCK[:-1]])
 def test_damaged_lock_is_a_problem_and_git_brings_it_back(committed: Project, content: str) -> None:
     (committed.folder / "dvc.lock").write_text(content)
     found = lock_file(committed.folder)
@@ -141,3 +141,39 @@ def test_lock_that_is_gone_is_a_note_and_git_brings_it_back(committed: Project) 
     assert found.verdict == "note"
     shell(committed, found.advice)
     assert (committed.folder / "dvc.lock").read_text() == LOCK
+
+
+def test_lock_of_the_studies_is_looked_at_in_the_same_way(committed: Project) -> None:
+    path = committed.folder / "studies/dvc.lock"
+    assert lock_file(committed.folder, "studies/dvc.lock") == (
+        *("note", "there is none, so everything has to run", "`dvc repro studies/dvc.yaml`"),
+    )
+    path.parent.mkdir()
+    path.write_text(LOCK)
+    committed.commit("Study")
+    assert lock_file(committed.folder, "studies/dvc.lock").verdict == "good"
+    path.write_text(LOCK[:-1])
+    found = lock_file(committed.folder, "studies/dvc.lock")
+    assert found.verdict == "problem"
+    assert found.found.startswith("studies/dvc.lock is cut off")
+    assert found.advice.startswith(
+        "`git checkout studies/dvc.lock`, then `dvc repro studies/dvc.yaml`"
+    )
+    shell(committed, found.advice)
+    assert path.read_text() == LOCK
+
+
+@pytest.mark.parametrize("rest", ["", "  b:\n    cmd: sh b.sh\n"])
+def test_stages_that_only_the_last_commit_has_outputs_of_are_a_note(
+    committed: Project, rest: str
+) -> None:
+    path = committed.folder / "dvc.lock"
+    path.write_text(f"{LOCK}  b:\n    cmd: sh b.sh\n    outs:\n    - path: y\n      md5: bb\n")
+    committed.commit("Second")
+    assert lock_file(committed.folder) == ("good", "2 stages recorded", "")
+    path.write_text(LOCK + rest)
+    found = lock_file(committed.folder)
+    assert found.verdict == "note"
+    assert found.found == "it lacks outputs that are in the last commit's, of b"
+    shell(committed, found.advice)
+    assert lock_file(committed.folder).verdict == "good"

@@ -7,6 +7,7 @@ large one takes a while.
 
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 try:
@@ -20,7 +21,8 @@ try:
         with_problem,
     )
     from pipeline.disk_space import checkpoints, disk
-    from pipeline.dvc_project import dvc, files, pipeline
+    from pipeline.dvc_project import RWLOCK, dvc, files, pipeline, rwlock
+    from pipeline.inputs import LOCK_FILES
     from pipeline.installation import packages, python
     from pipeline.reachability import mirrors
     from pipeline.revisions import PROJECT
@@ -47,7 +49,8 @@ CHECKS: Mapping[str, Check] = {
     "history": history,
     "line endings": line_endings,
     "changes": changes,
-    "dvc.lock": lock_file,
+    **{path.as_posix(): partial(lock_file, name=path.as_posix()) for path in LOCK_FILES},
+    RWLOCK: rwlock,
     "DVC": dvc,
     "pipeline": pipeline,
     "files": files,

@@ -1,61 +1,92 @@
-"""Bring dvc.lock back if it is cut off, so that `dvc repro` can go on; else do nothing.
+"""Bring back what a killed DVC has left half-written, so that `dvc repro` can go on.
 
-DVC writes that file in place: killed in that moment, it leaves a part, which the next `dvc repro`
-may refuse. The file is taken from Git, or removed where Git has none. What it then no longer
-knows of, `dvc repro` takes from DVC's run cache or runs again, to the same bytes.
+DVC writes its lock files, and `.dvc/tmp/rwlock`, where it notes who is at work, in place: killed
+in that moment, or on a full disk, it leaves a part, which the next `dvc repro` refuses. A lock
+file is taken from Git, or removed where Git has none; what it then no longer knows of,
+`dvc repro` takes from DVC's run cache or runs again, to the same bytes. `.dvc/tmp/rwlock` is
+removed. What is whole is left alone, and so is a lock file that lacks only some of its stages:
+that may be on purpose, and `make doctor` tells of it.
 """
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from pipeline.dvc_project import opened
-from pipeline.lock import LOCK_FILE
+from pipeline.dvc_project import RWLOCK, opened, rwlock
+from pipeline.inputs import LOCK_FILES
 from pipeline.revisions import PROJECT, git, git_reason
 from pipeline.stage import PipelineError
 from pipeline.tool import run_tool, tool_parser
 from pipeline.working_copy import lock_file
 
 
-def mend(project: Path = PROJECT) -> str | None:
-    """Bring back ``dvc.lock`` if it is not whole.
-
-    Returns:
-        What was done; None if there was nothing to do.
+def mend(project: Path = PROJECT) -> None:
+    """Bring back what is not whole, and say so on standard error.
 
     Raises:
-        PipelineError: Another DVC is at work here, a merge has left its conflict in the file, or
-            Git cannot bring it back.
-        OSError: The file can be neither read nor removed.
+        PipelineError: Another DVC is at work here, a merge has left its conflict in a lock file,
+            or Git cannot bring it back.
+        OSError: A file can be neither read nor removed.
     """
-    if lock_file(project).verdict != "problem":
-        return None
+    if not _damages(project):
+        return
     # It may also be one that another DVC is about to write.
-    with opened(project) as repo, repo.lock:
-        damage = lock_file(project)
-        return _brought_back(project, damage.found) if damage.verdict == "problem" else None
+    with _other_dvcs_kept_out(project):
+        for name, damage in _damages(project).items():
+            done = _removed(project, name) if name == RWLOCK else _brought_back(project, name)
+            print(f"mend: {damage}. {done}", file=sys.stderr)
 
 
-def _brought_back(project: Path, damage: str) -> str:
-    path = project / LOCK_FILE
+def _damages(project: Path) -> dict[str, str]:
+    """Return what is wrong with files that DVC writes in place, by their names."""
+    names = [path.as_posix() for path in LOCK_FILES]
+    findings = {name: lock_file(project, name) for name in names} | {RWLOCK: rwlock(project)}
+    return {
+        name: finding.found
+        for name, finding in findings.items()
+        if finding and finding.verdict == "problem"
+    }
+
+
+@contextmanager
+def _other_dvcs_kept_out(project: Path) -> Iterator[None]:
+    """Hold what a DVC holds as it writes a lock file, and as it writes who is at work."""
+    from dvc.lock import make_lock
+    from dvc.rwlock import RWLOCK_LOCK
+
+    with opened(project) as repo:
+        hardlink = repo.config["core"].get("hardlink_lock", False)
+        guard = make_lock(
+            str(Path(repo.tmp_dir, RWLOCK_LOCK)), repo.tmp_dir, hardlink_lock=hardlink
+        )
+        with repo.lock, guard:
+            yield
+
+
+def _brought_back(project: Path, name: str) -> str:
+    path = project / name
     if b"\n<<<<<<< " in b"\n" + path.read_bytes():
-        raise PipelineError(f"{LOCK_FILE}: there is a conflict of a merge in it, to be resolved")
-    if not git("ls-files", "--error-unmatch", LOCK_FILE, folder=project).returncode:
-        brought = git("checkout", "--", LOCK_FILE, folder=project)
-        if brought.returncode:
-            raise PipelineError(f"{damage}; git checkout: {git_reason(brought)}")
-        return f"{damage}. It has been brought back from Git."
-    path.unlink()
-    return f"{damage}. It has been removed, since Git has none."
+        raise PipelineError(f"{name}: there is a conflict of a merge in it, to be resolved")
+    if git("ls-files", "--error-unmatch", name, folder=project).returncode:
+        return _removed(project, name)
+    brought = git("checkout", "--", name, folder=project)
+    if brought.returncode:
+        raise PipelineError(f"{name} is not whole, and git checkout: {git_reason(brought)}")
+    return "It has been brought back from Git."
+
+
+def _removed(project: Path, name: str) -> str:
+    (project / name).unlink()
+    return "It has been removed."
 
 
 def main() -> int:
-    """Parse the command line, mend, say what was done, and return the exit status."""
+    """Parse the command line, mend, and return the exit status."""
     parser = tool_parser("mend", __doc__, formats=False)
-    parser.epilog = "Exit status: 0 where dvc.lock is whole now, or there is none; 2 for errors."
+    parser.epilog = "Exit status: 0 where these files are whole now, or not there; 2 for errors."
     parser.parse_args()
-    done = mend()
-    if done:
-        print(f"mend: {done}", file=sys.stderr)
+    mend()
     return 0
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,12 @@ from pipeline.lock import read_lock
 # `make faults` sets it; `make test` does a little of everything.
 FULL = os.environ.get("FAULTS") == "full"
 FINDINGS = ROOT / "faults.jsonl"
+
+# How DVC refuses files that it writes in place, where it was killed or had no space as it did.
+REFUSALS = {
+    "dvc.lock": r"'(\./)?dvc\.lock' (is invalid|validation failed)\.",
+    "rwlock": r"Unable to read RWLock-file '\.dvc/tmp/rwlock'",
+}
 
 Edit = Callable[[Any], object]
 
@@ -44,6 +51,15 @@ def assert_undisturbed(project: Project, reference: Project) -> None:
     assert len(expected) == 27
     left = [*project.folder.glob("*/**/*.partial.*"), *project.folder.glob("data/checkpoints/*")]
     assert left == []
+
+
+def mended(project: Project, output: str) -> str:
+    """Have the file brought back that ``dvc repro`` refused, as ``make repro`` does; name it."""
+    refused = [name for name, refusal in REFUSALS.items() if re.search(refusal, output)]
+    assert len(refused) == 1, output
+    said = project.run("python", "-m", "pipeline.tools.mend")
+    assert re.search(rf"^mend: .*{refused[0]}.*(brought back|removed)", said), said
+    return refused[0]
 
 
 def record(kind: str, **facts: Any) -> None:

@@ -10,9 +10,10 @@ TOLD = {
     "stage",
     "in_training",
     "resumed",
-    "lock_was_cut",
     "damage",
     "found",
+    "memory",
+    "mended",
     "name",
     "refused",
 }

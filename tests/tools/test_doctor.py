@@ -34,7 +34,7 @@ def test_new_clone_has_no_problem(whole: Project) -> None:
     assert list(verdicts) == list(CHECKS)
     # This machine may have a GPU, and another package for tests and checks.
     notes = {name for name, verdict in verdicts.items() if verdict == "note"}
-    assert notes - {"GPU", "packages"} == {"dvc.lock", "DVC remote"}
+    assert notes - {"GPU", "packages"} == {"dvc.lock", "studies/dvc.lock", "DVC remote"}
     assert all(finding["advice"] for finding in facts["findings"] if finding["verdict"] == "note")
     assert whole.run("git", "status", "--porcelain") == ""
 
@@ -60,6 +60,24 @@ def test_half_of_a_set_up_is_looked_at_as_far_as_it_goes(whole: Project) -> None
         *("Python", "packages", "GPU", "Git", "dvc.lock", "DVC", "mirrors"),
     ]
     assert all(finding["advice"] for finding in findings if finding["verdict"] != "good")
+
+
+def test_what_a_kill_has_cut_off_is_named_and_the_advice_mends_it(whole: Project) -> None:
+    (whole.folder / "studies").mkdir()
+    (whole.folder / ".dvc/tmp").mkdir(exist_ok=True)
+    names = ["dvc.lock", "studies/dvc.lock", ".dvc/tmp/rwlock"]
+    for name in names:
+        (whole.folder / name).write_text("")
+    output = whole.run(*COMMAND, "--format", "json", status=1)
+    problems = {
+        finding["name"]: finding["advice"]
+        for finding in json.loads(output)["findings"]
+        if finding["verdict"] == "problem"
+    }
+    assert list(problems) == names
+    for advice in problems.values():
+        whole.run(*advice.split("`")[1].split())
+    assert "No problem" in whole.run(*COMMAND)
 
 
 def test_terminal_shows_what_is_looked_at_and_then_clears_it(whole: Project) -> None:

@@ -1,30 +1,50 @@
-"""The command as users run it, on lock files that were cut off, left by a merge, or are good."""
+"""The command as users run it, on files of DVC that were cut off, left by a merge, or are good."""
+
+import subprocess
+from pathlib import Path
 
 import pytest
 from conftest import Project
 
 COMMAND = ("python", "-m", "pipeline.tools.mend")
 LOCK = "schema: '2.0'\nstages:\n  a:\n    cmd: sh a.sh\n    outs:\n    - path: x\n      md5: aa\n"
-CUT = [LOCK[:length] for length in (0, 1, 20, 40, len(LOCK) - 1)]
+# A kill leaves none of it or a part; the last two end within an entry and within a line.
+CUT = [LOCK[:length] for length in (0, 1, 20, 40, LOCK.index("      md5"), len(LOCK) - 1)]
+RWLOCK = '{"read": {}, "write": {"/x": {"pid": 1, "cmd": "dvc repro"}}}'
 
 
 @pytest.fixture
 def committed(project: Project) -> Project:
-    """The project with a lock, all committed."""
-    (project.folder / "dvc.lock").write_text(LOCK)
+    """The project with two locks, all committed."""
+    (project.folder / "studies").mkdir()
+    for name in ("dvc.lock", "studies/dvc.lock"):
+        (project.folder / name).write_text(LOCK)
     project.commit("First")
     return project
 
 
-def lock(project: Project) -> str:
-    return (project.folder / "dvc.lock").read_text()
+def lock(project: Project, name: str = "dvc.lock") -> str:
+    return (project.folder / name).read_text()
 
 
-@pytest.mark.parametrize("content", CUT)
-def test_lock_that_was_cut_off_comes_back_from_git(committed: Project, content: str) -> None:
-    (committed.folder / "dvc.lock").write_text(content)
-    assert "brought back from Git" in committed.run(*COMMAND)
-    assert lock(committed) == LOCK
+def rwlock(project: Project) -> Path:
+    """Return the file where DVC notes who is at work, in its folder."""
+    path = project.folder / ".dvc/tmp/rwlock"
+    path.parent.mkdir(exist_ok=True)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [*(("dvc.lock", content) for content in CUT), ("studies/dvc.lock", CUT[3])]
+)
+def test_lock_that_was_cut_off_comes_back_from_git(
+    committed: Project, name: str, content: str
+) -> None:
+    (committed.folder / name).write_text(content)
+    output = committed.run(*COMMAND)
+    assert output.startswith(f"mend: {name}")
+    assert output.endswith("It has been brought back from Git.\n")
+    assert lock(committed, name) == LOCK
     assert committed.run("git", "status", "--porcelain") == ""
 
 
@@ -52,20 +72,72 @@ def test_conflict_of_a_merge_is_left_to_people(committed: Project) -> None:
     assert lock(committed) == conflict
 
 
-def test_lock_is_left_alone_while_another_dvc_writes_it(committed: Project) -> None:
-    (committed.folder / "dvc.lock").write_text(LOCK[:-1])
-    other = committed.start(
+def test_lock_that_lacks_stages_but_is_whole_is_left_to_people(committed: Project) -> None:
+    fewer = "schema: '2.0'\nstages: {}\n"
+    (committed.folder / "studies/dvc.lock").write_text(fewer)
+    assert committed.run(*COMMAND) == ""
+    assert lock(committed, "studies/dvc.lock") == fewer
+
+
+@pytest.mark.parametrize("content", ["", RWLOCK[:-1], "[]"])
+def test_note_of_who_is_at_work_that_was_cut_off_is_removed(
+    reproduced: Project, content: str
+) -> None:
+    rwlock(reproduced).write_text(content)
+    # This is why: DVC refuses every run.
+    assert "RWLock-file '.dvc/tmp/rwlock'" in reproduced.run("dvc", "repro", "-f", status=255)
+    output = reproduced.run(*COMMAND)
+    assert output.startswith("mend: DVC cannot read .dvc/tmp/rwlock, ")
+    assert output.endswith(". It has been removed.\n")
+    assert reproduced.repro() == []
+    assert reproduced.run(*COMMAND) == ""
+
+
+def test_note_of_who_is_at_work_that_is_whole_is_left_as_it_is(committed: Project) -> None:
+    rwlock(committed).write_text(RWLOCK)
+    assert committed.run(*COMMAND) == ""
+    assert rwlock(committed).read_text() == RWLOCK
+
+
+def test_all_that_was_cut_off_comes_back_at_once(committed: Project) -> None:
+    for name in ("dvc.lock", "studies/dvc.lock"):
+        (committed.folder / name).write_text(LOCK[:-1])
+    rwlock(committed).write_text("")
+    assert len(committed.run(*COMMAND).splitlines()) == 3
+    assert committed.run(*COMMAND) == ""
+
+
+def other_dvc(project: Project, lock: str) -> "subprocess.Popen[str]":
+    """Start a process that holds one of DVC's locks until it is killed."""
+    other = project.start(
         *("python", "-c"),
-        "import time; from dvc.repo import Repo\n"
-        "with Repo('.').lock:\n"
+        "import time; from dvc.lock import make_lock; from dvc.repo import Repo\n"
+        f"with Repo('.') as repo, {lock}:\n"
         "    print('held', flush=True)\n"
         "    time.sleep(60)",
     )
     assert other.stdout
     assert other.stdout.readline() == "held\n"
+    return other
+
+
+def test_lock_is_left_alone_while_another_dvc_writes_it(committed: Project) -> None:
+    (committed.folder / "dvc.lock").write_text(LOCK[:-1])
+    other = other_dvc(committed, "repo.lock")
     assert "lock" in committed.run(*COMMAND, status=2)
     assert lock(committed) == LOCK[:-1]
     other.kill()
     other.communicate()
     committed.run(*COMMAND)
     assert lock(committed) == LOCK
+
+
+def test_note_is_left_alone_while_another_dvc_writes_it(committed: Project) -> None:
+    rwlock(committed).write_text("{")
+    other = other_dvc(committed, "make_lock('.dvc/tmp/rwlock.lock')")
+    assert "lock" in committed.run(*COMMAND, status=2)
+    assert rwlock(committed).read_text() == "{"
+    other.kill()
+    other.communicate()
+    committed.run(*COMMAND)
+    assert not rwlock(committed).exists()
