@@ -10,6 +10,8 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 BIN := $(VENV)/bin
 # The stages' commands begin with `python`: the one of the environment.
 RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
+# Bytecode that Python 3.11 writes to a full disk may be a part only, from which it then does not start.
+UNCUT := find pipeline -name '*.pyc' -delete
 # What looks at the locked packages from outside: small, and set up without them.
 AUDIT := .venv-audit
 
@@ -19,6 +21,7 @@ help:  ## Show this list
 setup: $(VENV)/.installed  ## Make the environment .venv; the other targets do it where needed
 
 repro: $(VENV)/.installed  ## Run what has changed of the pipeline, all of it the first time
+	-@$(UNCUT)
 	$(RUN) python -m pipeline.tools.mend
 	$(RUN) dvc repro
 
@@ -26,6 +29,7 @@ demo: $(VENV)/.installed  ## Run the whole pipeline in demo/ on scikit-learn's d
 	$(RUN) python -m pipeline.tools.demo
 
 study: $(VENV)/.installed  ## Train each recipe with ten seeds; goes on where it was interrupted (an hour)
+	-@$(UNCUT)
 	$(RUN) python -m pipeline.tools.mend
 	$(RUN) dvc repro studies/dvc.yaml
 
@@ -66,6 +70,7 @@ plots: $(VENV)/.installed  ## Open a page of the plots that needs no network; wi
 	$(RUN) python -m pipeline.tools.plots $(BASE)
 
 doctor: $(VENV)/.installed  ## Look at this set-up: what is good, what is not, and what to do about that
+	-@$(UNCUT)
 	$(RUN) python -m pipeline.tools.doctor
 
 lock: $(VENV)/.installed  ## Resolve the dependencies of pyproject.toml anew into requirements*.lock

@@ -60,6 +60,7 @@ written = os.statvfs(disk)
 written = (written.f_blocks - written.f_bfree) * written.f_frsize - used
 size(1 << 30)
 # What `make repro` does.
+subprocess.run(["find", "pipeline", "-name", "*.pyc", "-delete"], cwd=disk / "project", check=True)
 mend = subprocess.run(
     [sys.executable, "-m", "pipeline.tools.mend"],
     cwd=disk / "project", stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=True,
@@ -72,6 +73,7 @@ pathlib.Path(result, "runs.json").write_text(json.dumps([first, mend.stdout, sec
 # another one, DVC gets as far as to its lock file and its note of who is at work.
 MEMORIES = {"same disk": "disk/home/dvc", "another disk": "dvc"}
 POINTS = range(40) if FULL else [1]
+PAGE = 4096  # bytes, the least that a disk in memory gives
 
 
 def on_small_disk(project: Project, folder: Path, room: int, memory: str) -> tuple[Project, Any]:
@@ -135,7 +137,9 @@ def test_full_disk_is_told_and_does_no_harm(
 ) -> None:
     memory = list(MEMORIES)[number % 2]
     project, reference, need = enough(memory)
-    room = int(np.random.default_rng(number).uniform(0, need))
+    # What DVC notes of who is at work takes a page, which few random points would leave to it.
+    few = PAGE * (number // 4 + 1)
+    room = few if number % 4 == 3 else int(np.random.default_rng(number).uniform(0, need))
     done, (first, mend, second, _) = on_small_disk(project, tmp_path, room, memory)
     status, output, waited = first
     status_again, again, _ = second

@@ -26,7 +26,7 @@ EDITS: dict[str, Edit | None] = {
     "evaluate": set_value("evaluate", "certainty", 0.8),
     "plot": set_value("plot", "dpi", 60),
 }
-KILLS = {"download": 20, "preprocess": 30, "train": 90, "evaluate": 35, "plot": 25}
+KILLS = {"download": 20, "preprocess": 30, "train": 100, "evaluate": 30, "plot": 20}
 TRAINING = "Training on"  # the line with which training begins
 CASES = [(stage, number) for stage, count in KILLS.items() for number in range(count)]
 FEW = [("plot", 0)]  # training is killed in the other test

@@ -1,10 +1,11 @@
 """The command as users run it, on files of DVC that were cut off, left by a merge, or are good."""
 
+import re
 import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import Project
+from conftest import ROOT, Project
 
 COMMAND = ("python", "-m", "pipeline.tools.mend")
 LOCK = "schema: '2.0'\nstages:\n  a:\n    cmd: sh a.sh\n    outs:\n    - path: x\n      md5: aa\n"
@@ -105,6 +106,18 @@ def test_all_that_was_cut_off_comes_back_at_once(committed: Project) -> None:
     rwlock(committed).write_text("")
     assert len(committed.run(*COMMAND).splitlines()) == 3
     assert committed.run(*COMMAND) == ""
+
+
+def test_make_deletes_bytecode_that_a_full_disk_has_cut_off(project: Project) -> None:
+    assert project.run(*COMMAND) == ""
+    (bytecode,) = (project.folder / "pipeline/__pycache__").glob("lock.*.pyc")
+    bytecode.write_bytes(bytecode.read_bytes()[:100])
+    assert "EOFError" in project.run(*COMMAND, status=1)
+    makefile = (ROOT / "Makefile").read_text()
+    (command,) = re.findall(r"^UNCUT := (.+)", makefile, re.MULTILINE)
+    project.run("sh", "-c", command)
+    assert project.run(*COMMAND) == ""
+    assert makefile.count("\t-@$(UNCUT)\n\t$(RUN) python -m pipeline.tools.mend\n") == 2
 
 
 def other_dvc(project: Project, lock: str) -> "subprocess.Popen[str]":
