@@ -10,8 +10,8 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 BIN := $(VENV)/bin
 # The stages' commands begin with `python`: the one of the environment.
 RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
-# Bytecode that Python 3.11 writes to a full disk may be a part only, from which it then does not start.
-UNCUT := find pipeline -name '*.pyc' -delete
+# Without bytecode, which a full disk may have cut off too.
+MEND := python -B -X pycache_prefix=/dev/null -m pipeline.tools.mend
 # What looks at the locked packages from outside: small, and set up without them.
 AUDIT := .venv-audit
 
@@ -21,16 +21,14 @@ help:  ## Show this list
 setup: $(VENV)/.installed  ## Make the environment .venv; the other targets do it where needed
 
 repro: $(VENV)/.installed  ## Run what has changed of the pipeline, all of it the first time
-	-@$(UNCUT)
-	$(RUN) python -m pipeline.tools.mend
+	$(RUN) $(MEND)
 	$(RUN) dvc repro
 
 demo: $(VENV)/.installed  ## Run the whole pipeline in demo/ on scikit-learn's digits, without download
 	$(RUN) python -m pipeline.tools.demo
 
 study: $(VENV)/.installed  ## Train each recipe with ten seeds; goes on where it was interrupted (an hour)
-	-@$(UNCUT)
-	$(RUN) python -m pipeline.tools.mend
+	$(RUN) $(MEND)
 	$(RUN) dvc repro studies/dvc.yaml
 
 compare: $(VENV)/.installed  ## Compare what lies here with BASE=..., by default main: better, worse or noise?
@@ -70,7 +68,6 @@ plots: $(VENV)/.installed  ## Open a page of the plots that needs no network; wi
 	$(RUN) python -m pipeline.tools.plots $(BASE)
 
 doctor: $(VENV)/.installed  ## Look at this set-up: what is good, what is not, and what to do about that
-	-@$(UNCUT)
 	$(RUN) python -m pipeline.tools.doctor
 
 lock: $(VENV)/.installed  ## Resolve the dependencies of pyproject.toml anew into requirements*.lock

@@ -75,6 +75,7 @@ And those of the tools:
 - ``installation``, ``accelerator``: Python with its packages, and the GPU
 - ``working_copy``: what Git says of it, and whether ``dvc.lock`` is whole
 - ``dvc_project``, ``storage``: the project as DVC sees it, and DVC's cache, links and remote
+- ``dvc_books``: what DVC writes down for itself
 - ``reachability``, ``disk_space``: where the data set can be had, and what there is room for
 - ``plots_page``: what stands around DVC's plots, with the libraries that draw them
 

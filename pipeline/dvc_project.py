@@ -1,21 +1,17 @@
 """The project as DVC sees it, whether it is in a repository of Git or not."""
 
-import json
 import shlex
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from pipeline.checkup import Finding, counted, good, note, problem, some
+from pipeline.dvc_books import damaged_memory
 from pipeline.inputs import LOCK_FILES
 from pipeline.lock import md5, parse_lock
-from pipeline.reason import reason
 from pipeline.stage import PipelineError
-
-# Where DVC notes which process is at work on which files; no setting moves it.
-RWLOCK = ".dvc/tmp/rwlock"
 
 
 @contextmanager
@@ -37,37 +33,8 @@ def opened(project: Path) -> Iterator[Any]:
     except sqlite3.OperationalError:
         raise  # a full disk, or a database that somebody uses, is not damaged
     except sqlite3.DatabaseError as error:
-        folders = some(_damaged_memory(project))
+        folders = some(damaged_memory(project))
         raise PipelineError(f"DVC's memory of files is damaged: {error}, in {folders}") from error
-
-
-def _damaged_memory(project: Path) -> list[str]:
-    """Return the folders of DVC's databases that are damaged, of this project or others.
-
-    DVC names the one that it fails of nowhere.
-    """
-    from dvc.config import Config
-    from dvc.dirs import site_cache_dir
-
-    settings = Config(str(project / ".dvc"))["core"]
-    place = Path(site_cache_dir(settings.get("site_cache_dir")), "repo").absolute()
-    found = {
-        str(place / database.relative_to(place).parts[0])
-        for database in place.glob("*/**/cache.db")
-        if _is_damaged(database)
-    }
-    return sorted(found) or [str(place)]
-
-
-def _is_damaged(database: Path) -> bool:
-    """Return whether a database of SQLite is none; False where it cannot be told."""
-    try:
-        with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as connection:
-            return bool(connection.execute("PRAGMA quick_check(1)").fetchone() != ("ok",))
-    except sqlite3.OperationalError:
-        return False
-    except sqlite3.DatabaseError:
-        return True
 
 
 def can_be_opened(project: Path) -> bool:
@@ -88,7 +55,7 @@ def dvc(project: Path) -> Finding:
             return good(f"version {__version__}")
     except PipelineError as error:
         if isinstance(error.__cause__, sqlite3.DatabaseError):
-            folders = shlex.join(_damaged_memory(project))
+            folders = shlex.join(damaged_memory(project))
             return problem(
                 f"version {__version__}, which cannot work here: {error}",
                 f"`rm -rf {folders}`: it holds what DVC remembers of files that it has read, and "
@@ -99,24 +66,6 @@ def dvc(project: Path) -> Finding:
             "`git checkout .dvc` brings back the committed settings; those of this machine are in "
             ".dvc/config.local, and your own where `dvc config --list --show-origin` says",
         )
-
-
-def rwlock(project: Path) -> Finding:
-    """Return whether DVC can read who is at work here; killed as it wrote that, it cannot."""
-    try:
-        entries = json.loads((project / RWLOCK).read_bytes())
-    except FileNotFoundError:
-        return good("none, as before the first run")
-    except ValueError as error:
-        damage = reason(error)
-    else:
-        if isinstance(entries, dict):
-            return good("as DVC writes it")
-        damage = "not a JSON object"
-    return problem(
-        f"DVC cannot read {RWLOCK}, where it notes who is at work here: {damage}",
-        f"`rm -f {RWLOCK}`, when no DVC is at work here",
-    )
 
 
 def pipeline(project: Path) -> Finding | None:

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from conftest import Project
 
-from pipeline.dvc_project import RWLOCK, can_be_opened, dvc, files, opened, pipeline, rwlock
+from pipeline.dvc_books import RWLOCK, rwlock
+from pipeline.dvc_project import can_be_opened, dvc, files, opened, pipeline
 
 pytestmark = pytest.mark.usefixtures("own_home")
 

@@ -21,7 +21,8 @@ try:
         with_problem,
     )
     from pipeline.disk_space import checkpoints, disk
-    from pipeline.dvc_project import RWLOCK, dvc, files, pipeline, rwlock
+    from pipeline.dvc_books import RWLOCK, rwlock
+    from pipeline.dvc_project import dvc, files, pipeline
     from pipeline.inputs import LOCK_FILES
     from pipeline.installation import packages, python
     from pipeline.reachability import mirrors

@@ -5,15 +5,18 @@ in that moment, or on a full disk, it leaves a part, which the next `dvc repro` 
 file is taken from Git, or removed where Git has none; what it then no longer knows of,
 `dvc repro` takes from DVC's run cache or runs again, to the same bytes. `.dvc/tmp/rwlock` is
 removed. What is whole is left alone, and so is a lock file that lacks only some of its stages:
-that may be on purpose, and `make doctor` tells of it.
+that may be on purpose, and `make doctor` tells of it. Bytecode of this project that a full disk has
+cut off is deleted, since Python 3.11 would end of it.
 """
 
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.machinery import SourcelessFileLoader
 from pathlib import Path
 
-from pipeline.dvc_project import RWLOCK, opened, rwlock
+from pipeline.dvc_books import RWLOCK, rwlock
+from pipeline.dvc_project import opened
 from pipeline.inputs import LOCK_FILES
 from pipeline.revisions import PROJECT, git, git_reason
 from pipeline.stage import PipelineError
@@ -29,6 +32,9 @@ def mend(project: Path = PROJECT) -> None:
             or Git cannot bring it back.
         OSError: A file can be neither read nor removed.
     """
+    for path in _cut_bytecode(project):
+        path.unlink(missing_ok=True)
+        print(f"mend: {path.name}: bytecode that is cut off. It has been removed.", file=sys.stderr)
     if not _damages(project):
         return
     # It may also be one that another DVC is about to write.
@@ -47,6 +53,15 @@ def _damages(project: Path) -> dict[str, str]:
         for name, finding in findings.items()
         if finding and finding.verdict == "problem"
     }
+
+
+def _cut_bytecode(project: Path) -> Iterator[Path]:
+    """Yield bytecode of this Python's that it could not start from (python/cpython#126606)."""
+    for path in project.glob(f"pipeline/**/*.{sys.implementation.cache_tag}.pyc"):
+        try:
+            SourcelessFileLoader(path.stem, str(path)).get_code(path.stem)
+        except (EOFError, ValueError, TypeError, ImportError):
+            yield path
 
 
 @contextmanager
