@@ -38,11 +38,11 @@ verify: $(VENV)/.installed  ## Run the last commit from scratch, aside: do its r
 	$(RUN) python -m pipeline.tools.verify
 
 test: $(VENV)/.installed  ## Run the tests
-	$(RUN) python -m pytest -n 2 --dist worksteal
+	$(RUN) python -m pytest -n 3 --dist worksteal
 
 faults: $(VENV)/.installed  ## Kill, fill the disk, damage, disturb: the fault tests at full length (two hours)
 	rm -f faults.jsonl
-	$(RUN) FAULTS=full python -m pytest -n 2 --dist worksteal tests/faults
+	$(RUN) FAULTS=full python -m pytest -n 3 --dist worksteal tests/faults
 	$(RUN) python tests/faults/summary.py
 
 check: $(VENV)/.installed  ## Check style, types and workflows
