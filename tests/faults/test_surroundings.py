@@ -72,7 +72,7 @@ def test_place_changes_no_bit(
     command = [*(WITHOUT_PRIVILEGES if os.geteuid() == 0 else []), "dvc", "repro"]
     # A shell tells programs by which name it entered the folder.
     output = Project(entered, project.home).run(
-        *command, PWD=str(entered), MNIST_MIRROR=str(mirror), LC_ALL="C", PYTHONUTF8="0"
+        *command, PWD=str(entered), MNIST_MIRROR=str(mirror), LC_ALL="C"
     )
     assert output.count("Running stage") == 5
     assert_undisturbed(project, original[0])
