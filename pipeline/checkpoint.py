@@ -95,6 +95,8 @@ class Checkpoint:
         """
         model.optimizer.build(model.trainable_variables)
         if not self.path.exists():
+            if any(self.path.parent.glob("*.npz")):
+                print("Of this very training there is no checkpoint, but of others", flush=True)
             return []
         variables = _variables(model)
         fresh = np.random.default_rng()

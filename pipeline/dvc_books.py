@@ -18,7 +18,7 @@ def rwlock(project: Path) -> Finding:
         entries = json.loads((project / RWLOCK).read_bytes())
     except FileNotFoundError:
         return good("none, as before the first run")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         damage = reason(error)
     else:
         if isinstance(entries, dict):

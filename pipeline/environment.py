@@ -30,8 +30,14 @@ VARIABLES = (
 )
 # Beginnings of the names of those and of all others of these libraries.
 LIBRARIES = (
-    *("CUBLAS", "CUDA", "CUDNN", "DNNL", "JAX", "KERAS", "MKL", "NVIDIA", "OMP", "ONEDNN"),
+    *("CUBLAS", "CUDA", "CUDNN", "DNNL", "JAX", "KERAS", "MKL", "NVIDIA", "OMP_", "ONEDNN"),
     *("OPENBLAS", "TF_", "XLA"),
+)
+# Of those, what only says which device (whose name is known), how much to say, or is Terraform's.
+# A scheduler gives each job another device.
+INDIFFERENT = (
+    *("CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES", "CUDA_MPS_", "CUDA_CACHE_PATH"),
+    *("TF_CPP_", "TF_CLI_", "TF_VAR_"),
 )
 
 
@@ -67,7 +73,7 @@ def surroundings() -> dict[str, Any]:
         "variables": {
             name: [value, _digest(value)]
             for name, value in sorted(os.environ.items())
-            if name.startswith(LIBRARIES) and not name.startswith("TF_CPP_")  # messages
+            if name.startswith(LIBRARIES) and not name.startswith(INDIFFERENT)
         },
     }
 
@@ -75,7 +81,11 @@ def surroundings() -> dict[str, Any]:
 def _digest(path: str) -> str | None:
     """Return the SHA-256 of a file, in hexadecimal digits; None where there is no such file."""
     # XLA takes the name of a file for the flags in it.
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest() if os.path.isfile(path) else None  # noqa: PTH113 (Path raises for a long name)
+    try:
+        file = Path(path)
+        return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else None
+    except (OSError, ValueError):
+        return None
 
 
 def flags(value: str) -> str:

@@ -88,4 +88,6 @@ def _parsed(output: bytes, trees: Sequence[Tree]) -> list[NDArray[Any]]:
         array = np.ndarray(expected.shape, found, output, start)
         arrays.append(array)
         start += array.nbytes
+    if start != len(output):
+        raise ValueError("model.weights.h5: more than the arrays came out of it")
     return arrays

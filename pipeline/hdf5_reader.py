@@ -72,7 +72,7 @@ def _bound(size: int) -> None:
         for kind, most in bounds.items():
             # Where a lower bound is set already, or on macOS, which cannot bound memory.
             with suppress(ValueError, OSError):
-                resource.setrlimit(kind, (most, resource.getrlimit(kind)[1]))
+                resource.setrlimit(kind, (most, most + 1))
 
 
 def _read(content: bytes, trees: Sequence[Tree]) -> tuple[int, list[NDArray[Any]]]:

@@ -36,7 +36,7 @@ def save_model(model: keras.Model, path: Path) -> None:
     _check_finite(model, path)
     with replacing(path) as partial:
         # Not as an archive: Keras's own fails where the clock stands before 1980.
-        folder = partial.with_suffix(".saved")
+        folder = partial.with_name(f"{partial.name}.saved")
         shutil.rmtree(folder, ignore_errors=True)  # of a process that was killed
         try:
             _check_room(model, path)
@@ -52,10 +52,12 @@ def save_model(model: keras.Model, path: Path) -> None:
 
 def _check_room(model: keras.Model, path: Path) -> None:
     """Refuse a full disk: HDF5 would fail in ways that no message says, or end the process."""
-    variables = [*model.variables, *(model.optimizer.variables if model.optimizer else [])]
+    optimizer = getattr(model, "optimizer", None)
+    variables = [*model.variables, *(optimizer.variables if optimizer else [])]
     size = sum(keras.ops.convert_to_numpy(variable).nbytes for variable in variables)
     # Keras's folder, then the archive of it.
-    if shutil.disk_usage(path.parent).free < 2 * (size + FRAME):
+    disk = shutil.disk_usage(path.parent)
+    if disk.total and disk.free < 2 * (size + FRAME):  # some network disks say nothing
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
 

@@ -14,6 +14,11 @@ UNIX_LINES = (
     r"`git ls-files --eol | grep -E 'w/(crlf|mixed)' | cut -f 2 | xargs perl -pi -e 's/\r$//'`"
 )
 
+# Of a file DVC writes path, hash, md5, size and, of a folder, nfiles.
+CUT_OFF = re.compile(
+    rb"([^\n]|\n *- path: .*\n|\n *hash: md5\n|\n *md5: .*\n|\n *md5: .*\.dir\n *size: .*\n)\Z"
+)
+
 
 def repository(project: Path) -> Finding:
     """Return whether the project is in a repository of Git, without which DVC runs nothing."""
@@ -108,7 +113,7 @@ def lock_file(project: Path, name: str = LOCK_FILE) -> Finding:
         stages = parse_lock(content, name)
     except PipelineError as error:
         return problem(str(error), advice)
-    if _is_cut_off(content):
+    if is_cut_off(content):
         return problem(f"{name} is cut off within its last entry", advice)
     lost = _lost(stages, committed, name)
     if lost:
@@ -119,9 +124,9 @@ def lock_file(project: Path, name: str = LOCK_FILE) -> Finding:
     return good(f"{counted(len(stages), 'stage')} recorded")
 
 
-def _is_cut_off(content: bytes) -> bool:
-    """Return whether a lock file ends within a line, or before the hash of a file."""
-    return bool(re.search(rb"([^\n]|\n *- path: .*\n|\n *hash: md5\n)\Z", content))
+def is_cut_off(content: bytes) -> bool:
+    """Return whether a lock file is empty, or ends within a line or within the entry of a file."""
+    return not content.strip() or bool(CUT_OFF.search(content))
 
 
 def _committed(project: Path, name: str) -> bytes | None:

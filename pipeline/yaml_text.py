@@ -31,8 +31,8 @@ DEEPEST = 32
 MOST_VALUES = 100_000  # names taken for what they stand for
 STARTS = (MappingStartEvent, SequenceStartEvent, ScalarEvent)
 ENDS = (MappingEndEvent, SequenceEndEvent, ScalarEvent)
-LARGEST_INTEGER = 64  # bits
-LONGEST_INTEGER = 100  # characters, in which 64 bits can be written in any way
+LARGEST_INTEGER = 128  # bits, as seeds of NumPy have
+LONGEST_INTEGER = 200  # characters, in which 128 bits can be written in any way
 
 
 class Constructor(SafeConstructor):

@@ -54,7 +54,7 @@ def test_variables_that_steer_the_libraries_are_recorded_and_no_others(
 
 
 @pytest.mark.parametrize(
-    "name", ["TF_DETERMINISTIC_OPS", "JAX_DISABLE_JIT", "XLA_SOME_NEW_FLAG", "CUDA_CACHE_PATH"]
+    "name", ["TF_DETERMINISTIC_OPS", "JAX_DISABLE_JIT", "XLA_SOME_NEW_FLAG", "OMP_NUM_THREADS"]
 )
 def test_every_variable_of_the_libraries_is_of_the_surroundings(
     monkeypatch: pytest.MonkeyPatch, name: str
@@ -86,5 +86,8 @@ def test_what_only_says_more_or_less_is_not_of_the_surroundings(
     before = surroundings()
     monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
     monkeypatch.setenv("LANG", "de_AT.UTF-8")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-1")
+    monkeypatch.setenv("OMPI_COMM_WORLD_RANK", "1")
+    monkeypatch.setenv("TF_VAR_region", "1")
     assert surroundings() == before
     assert f"numpy {importlib.metadata.version('numpy')}" in before["packages"]

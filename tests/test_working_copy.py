@@ -6,7 +6,16 @@ from conftest import Project
 from pipeline.working_copy import changes, history, line_endings, lock_file, repository
 
 pytestmark = pytest.mark.usefixtures("own_home")
-LOCK = "schema: '2.0'\nstages:\n  a:\n    cmd: sh a.sh\n    outs:\n    - path: x\n      md5: aa\n"
+LOCK = """\
+schema: '2.0'
+stages:
+  a:
+    cmd: sh a.sh
+    outs:
+    - path: x
+      md5: 0cc175b9c0f1b6a831c399e269772661
+      size: 1
+"""
 
 
 @pytest.fixture
@@ -168,7 +177,9 @@ def test_stages_that_only_the_last_commit_has_outputs_of_are_a_note(
     committed: Project, rest: str
 ) -> None:
     path = committed.folder / "dvc.lock"
-    path.write_text(f"{LOCK}  b:\n    cmd: sh b.sh\n    outs:\n    - path: y\n      md5: bb\n")
+    path.write_text(
+        f"{LOCK}  b:\n    cmd: sh b.sh\n    outs:\n    - path: y\n      md5: bb\n      size: 1\n"
+    )
     committed.commit("Second")
     assert lock_file(committed.folder) == ("good", "2 stages recorded", "")
     path.write_text(LOCK + rest)

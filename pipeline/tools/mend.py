@@ -2,18 +2,20 @@
 
 DVC writes its lock files, and `.dvc/tmp/rwlock`, where it notes who is at work, in place: killed
 in that moment, or on a full disk, it leaves a part, which the next `dvc repro` refuses. A lock
-file is taken from Git, or removed where Git has none; what it then no longer knows of,
-`dvc repro` takes from DVC's run cache or runs again, to the same bytes. `.dvc/tmp/rwlock` is
-removed. What is whole is left alone, and so is a lock file that lacks only some of its stages:
-that may be on purpose, and `make doctor` tells of it. Bytecode of this project that a full disk has
-cut off is deleted, since Python 3.11 would end of it.
+file is taken from Git, or removed where Git has none; what it was is kept beside it, as *.damaged.
+What the lock then no longer knows of, `dvc repro` takes from DVC's run cache or runs again, to the
+same bytes. `.dvc/tmp/rwlock` is removed. What is whole is left alone, and so is a lock file that
+lacks only some of its stages: that may be on purpose, and `make doctor` tells of it. Bytecode of
+this project that a full disk has cut off is deleted, since Python 3.11 would end of it.
 """
 
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.machinery import SourcelessFileLoader
 from pathlib import Path
+from typing import Any
 
 from pipeline.dvc_books import RWLOCK, rwlock
 from pipeline.dvc_project import opened
@@ -21,7 +23,7 @@ from pipeline.inputs import LOCK_FILES
 from pipeline.revisions import PROJECT, git, git_reason
 from pipeline.stage import PipelineError
 from pipeline.tool import run_tool, tool_parser
-from pipeline.working_copy import lock_file
+from pipeline.working_copy import is_cut_off, lock_file
 
 
 def mend(project: Path = PROJECT) -> None:
@@ -38,9 +40,14 @@ def mend(project: Path = PROJECT) -> None:
     if not _damages(project):
         return
     # It may also be one that another DVC is about to write.
-    with _other_dvcs_kept_out(project):
+    with _other_dvcs_kept_out(project) as repo:
         for name, damage in _damages(project).items():
-            done = _removed(project, name) if name == RWLOCK else _brought_back(project, name)
+            if name == RWLOCK:
+                done = _removed(project, name)
+            elif _is_refused(repo, project / name):
+                done = _brought_back(project, name)
+            else:  # beyond what this project reads, but DVC goes on with it
+                continue
             print(f"mend: {damage}. {done}", file=sys.stderr)
 
 
@@ -65,8 +72,8 @@ def _cut_bytecode(project: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _other_dvcs_kept_out(project: Path) -> Iterator[None]:
-    """Hold what a DVC holds as it writes a lock file, and as it writes who is at work."""
+def _other_dvcs_kept_out(project: Path) -> Iterator[Any]:
+    """Yield DVC's own object of the project, holding what it holds as it writes those files."""
     from dvc.lock import make_lock
     from dvc.rwlock import RWLOCK_LOCK
 
@@ -76,19 +83,40 @@ def _other_dvcs_kept_out(project: Path) -> Iterator[None]:
             str(Path(repo.tmp_dir, RWLOCK_LOCK)), repo.tmp_dir, hardlink_lock=hardlink
         )
         with repo.lock, guard:
-            yield
+            yield repo
+
+
+def _is_refused(repo: Any, path: Path) -> bool:
+    from dvc.dvcfile import Lockfile
+    from dvc.exceptions import DvcException
+
+    if is_cut_off(path.read_bytes()):
+        return True
+    try:
+        Lockfile(repo, str(path)).load()
+    except DvcException:
+        return True
+    return False
 
 
 def _brought_back(project: Path, name: str) -> str:
     path = project / name
     if b"\n<<<<<<< " in b"\n" + path.read_bytes():
         raise PipelineError(f"{name}: there is a conflict of a merge in it, to be resolved")
-    if git("ls-files", "--error-unmatch", name, folder=project).returncode:
-        return _removed(project, name)
-    brought = git("checkout", "--", name, folder=project)
-    if brought.returncode:
-        raise PipelineError(f"{name} is not whole, and git checkout: {git_reason(brought)}")
-    return "It has been brought back from Git."
+    listed = git("ls-files", "--error-unmatch", "--", name, folder=project)
+    if listed.returncode not in {0, 1}:
+        raise PipelineError(f"{name} is not whole, and Git fails: {git_reason(listed)}")
+    is_committed = not git("cat-file", "-e", f"HEAD:./{name}", folder=project).returncode
+    kept = path.with_name(f"{path.name}.damaged")
+    shutil.copyfile(path, kept)
+    if listed.returncode and not is_committed:
+        return f"{_removed(project, name)} What it was is in {kept.name}."
+    # What is staged may be newer than what is committed; or be what is cut off.
+    for source in ([], ["HEAD"]):
+        brought = git("checkout", *source, "--", name, folder=project)
+        if not brought.returncode and not is_cut_off(path.read_bytes()):
+            return f"It has been brought back from Git. What it was is in {kept.name}."
+    raise PipelineError(f"{name} is not whole, nor is what Git has of it: {git_reason(brought)}")
 
 
 def _removed(project: Path, name: str) -> str:

@@ -7,9 +7,21 @@ import pytest
 from conftest import Project
 
 COMMAND = ("python", "-m", "pipeline.tools.mend")
-LOCK = "schema: '2.0'\nstages:\n  a:\n    cmd: sh a.sh\n    outs:\n    - path: x\n      md5: aa\n"
-# A kill leaves none of it or a part; the last two end within an entry and within a line.
-CUT = [LOCK[:length] for length in (0, 1, 20, 40, LOCK.index("      md5"), len(LOCK) - 1)]
+LOCK = """\
+schema: '2.0'
+stages:
+  a:
+    cmd: sh a.sh
+    outs:
+    - path: x
+      md5: 0cc175b9c0f1b6a831c399e269772661
+      size: 1
+"""
+# A kill leaves none of it or a part; the last three end within an entry, or within a line.
+CUT = [
+    LOCK[:length]
+    for length in (0, 1, 20, 40, LOCK.index("      md5"), LOCK.index("      size"), len(LOCK) - 1)
+]
 RWLOCK = '{"read": {}, "write": {"/x": {"pid": 1, "cmd": "dvc repro"}}}'
 
 
@@ -43,13 +55,13 @@ def test_lock_that_was_cut_off_comes_back_from_git(
     (committed.folder / name).write_text(content)
     output = committed.run(*COMMAND)
     assert output.startswith(f"mend: {name}")
-    assert output.endswith("It has been brought back from Git.\n")
+    assert "It has been brought back from Git." in output
     assert lock(committed, name) == LOCK
     assert committed.run("git", "status", "--porcelain") == ""
 
 
 def test_whole_lock_is_left_as_it_is_and_nothing_is_said(committed: Project) -> None:
-    edited = LOCK.replace("md5: aa", "md5: bb")
+    edited = LOCK.replace("md5: 0cc", "md5: 1cc")
     (committed.folder / "dvc.lock").write_text(edited)
     assert committed.run(*COMMAND) == ""
     assert lock(committed) == edited
@@ -65,7 +77,7 @@ def test_lock_that_git_does_not_have_is_removed(project: Project) -> None:
 
 
 def test_conflict_of_a_merge_is_left_to_people(committed: Project) -> None:
-    conflict = LOCK.replace("      md5: aa\n", "<<<<<<< HEAD\n      md5: aa\n=======\n>>>>>>> b\n")
+    conflict = LOCK.replace("      size: 1\n", "<<<<<<< HEAD\n      size: 1\n=======\n>>>>>>> b\n")
     (committed.folder / "dvc.lock").write_text(conflict)
     output = committed.run(*COMMAND, status=2)
     assert "conflict of a merge" in output
@@ -152,9 +164,43 @@ def test_bytecode_that_was_cut_off_is_removed_and_whole_one_stays(committed: Pro
             path.write_bytes(path.read_bytes()[:100])
     fresh = ("python", "-B", "-X", "pycache_prefix=/dev/null", "-m", "pipeline.tools.mend")
     said = committed.run(*fresh)
-    assert said.count("bytecode that is cut off") == len(
-        cut & {f.name.partition(".")[0] for f in files}
-    )
-    assert {path.name.partition(".")[0] for path in files if not path.exists()} <= cut
+    assert said.count("bytecode that is cut off") == len(cut)
+    assert {path.name.partition(".")[0] for path in files if not path.exists()} == cut
     assert committed.run(*fresh) == ""
     committed.stage("download")
+
+
+def test_what_a_lock_was_is_kept(committed: Project) -> None:
+    (committed.folder / "dvc.lock").write_text(LOCK[:-1])
+    assert "dvc.lock.damaged" in committed.run(*COMMAND)
+    assert (committed.folder / "dvc.lock.damaged").read_text() == LOCK[:-1]
+    assert committed.run("git", "status", "--porcelain") == ""
+
+
+def test_lock_that_is_staged_cut_off_comes_back_from_the_last_commit(committed: Project) -> None:
+    (committed.folder / "dvc.lock").write_text(LOCK[:-1])
+    committed.run("git", "add", "dvc.lock")
+    assert "brought back from Git" in committed.run(*COMMAND)
+    assert lock(committed) == LOCK
+
+
+def test_lock_that_is_cut_off_in_every_place_of_git_is_left_and_told(committed: Project) -> None:
+    (committed.folder / "dvc.lock").write_text(LOCK[:-1])
+    committed.commit("Cut")
+    assert "nor is what Git has of it" in committed.run(*COMMAND, status=2)
+    assert lock(committed) == LOCK[:-1]
+
+
+def test_failure_of_git_is_not_taken_for_a_file_that_it_does_not_have(committed: Project) -> None:
+    (committed.folder / "dvc.lock").write_text(LOCK[:-1])
+    index = committed.folder / ".git/index"
+    index.write_bytes(index.read_bytes()[:20])
+    assert "Git fails" in committed.run(*COMMAND, status=2)
+    assert lock(committed) == LOCK[:-1]
+
+
+def test_lock_that_is_only_beyond_what_this_project_reads_is_left_alone(committed: Project) -> None:
+    whole = LOCK + "    params:\n      params.yaml:\n        a: " + "1" * 100 + "\n"
+    (committed.folder / "dvc.lock").write_text(whole)
+    assert committed.run(*COMMAND) == ""
+    assert lock(committed) == whole
