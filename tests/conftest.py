@@ -259,6 +259,19 @@ def use_small_data(params: Any, data_set: Path, mirrors: list[str]) -> None:
         recipe.update({"batch_size": 50, "epochs": 3})
 
 
+# A lock file as DVC writes it, of a stage that nobody runs.
+LOCK = """\
+schema: '2.0'
+stages:
+  a:
+    cmd: sh a.sh
+    outs:
+    - path: x
+      md5: 0cc175b9c0f1b6a831c399e269772661
+      size: 1
+"""
+
+
 @pytest.fixture
 def project(tmp_path: Path, data_set: Path, server: MirrorServer) -> Project:
     """The project on small data that nothing has been run of."""

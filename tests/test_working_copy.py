@@ -1,21 +1,11 @@
 from pathlib import Path
 
 import pytest
-from conftest import Project
+from conftest import LOCK, Project
 
 from pipeline.working_copy import changes, history, line_endings, lock_file, repository
 
 pytestmark = pytest.mark.usefixtures("own_home")
-LOCK = """\
-schema: '2.0'
-stages:
-  a:
-    cmd: sh a.sh
-    outs:
-    - path: x
-      md5: 0cc175b9c0f1b6a831c399e269772661
-      size: 1
-"""
 
 
 @pytest.fixture

@@ -4,19 +4,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import Project
+from conftest import LOCK, Project
 
 COMMAND = ("python", "-m", "pipeline.tools.mend")
-LOCK = """\
-schema: '2.0'
-stages:
-  a:
-    cmd: sh a.sh
-    outs:
-    - path: x
-      md5: 0cc175b9c0f1b6a831c399e269772661
-      size: 1
-"""
 # A kill leaves none of it or a part; the last three end within an entry, or within a line.
 CUT = [
     LOCK[:length]
