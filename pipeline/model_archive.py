@@ -19,7 +19,7 @@ from pipeline.reason import UNREADABLE, reason
 from pipeline.stage import PipelineError
 
 MEMBERS = ["metadata.json", "config.json", "model.weights.h5"]
-LARGEST_ARCHIVE = 1 << 30  # 60 million weights, with all that the optimiser keeps of them
+LARGEST_ARCHIVE = 1 << 30  # bytes: 60 million weights, with all that the optimiser keeps of them
 LARGEST_DIRECTORY = 1 << 10
 END = struct.Struct("<4s4H2LH")  # of a zip archive: the record at its end
 LOCATOR = 20  # bytes before it in which an archive of 64 bits announces another one

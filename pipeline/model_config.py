@@ -10,7 +10,7 @@ from typing import Annotated, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError
 
-LARGEST_CONFIG = 1 << 18  # bytes, which is 250 layers
+LARGEST_CONFIG = 1 << 18  # bytes; a layer takes a thousand
 
 Module = TypeVar("Module")
 Class = TypeVar("Class")

@@ -1,10 +1,16 @@
 """The network: a multilayer perceptron, with its loss."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
 from pipeline.backend import keras
+from pipeline.stage import PipelineError
+
+# Of more, nobody could open the model file (LARGEST_ARCHIVE and LARGEST_CONFIG bound it there).
+MOST_WEIGHTS = 60_000_000
+MOST_LAYERS = 200  # hidden ones
 
 
 def build_network(
@@ -22,7 +28,17 @@ def build_network(
         classes: Units of the output layer.
         optimizer: What it is to be trained by.
         seed: Of the first weights, drawn after Glorot and Bengio (2010).
+
+    Raises:
+        PipelineError: It would have too many weights.
     """
+    sizes = [inputs, *hidden_units, classes]
+    weights = sum((before + 1) * units for before, units in pairwise(sizes))
+    if weights > MOST_WEIGHTS:
+        raise PipelineError(
+            f"train.hidden_units: expected a network of at most {MOST_WEIGHTS} weights, "
+            f"found {weights}"
+        )
     # A seed for each layer: with one for all, layers of the same shape would begin alike.
     seeds = map(int, np.random.SeedSequence(seed).generate_state(len(hidden_units) + 1))
 

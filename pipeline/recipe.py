@@ -24,7 +24,7 @@ class Recipe(Section):
     """
 
     batch_size: PositiveInt
-    epochs: PositiveInt
+    epochs: Annotated[int, Field(gt=0, le=50_000)]  # a table of more curves is too large to read
     learning_rate: PositiveFloat
     warm_up: Annotated[float, Field(gt=0, lt=1)] | None
     ema_momentum: Annotated[float, Field(gt=0, lt=1)] | None

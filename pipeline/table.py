@@ -7,7 +7,7 @@ import pandas as pd
 
 from pipeline.reason import reason
 
-LARGEST_TABLE = 1 << 23  # bytes, which is predictions of a quarter of a million images
+LARGEST_TABLE = 1 << 23  # bytes; what writes tables is bounded so that they are smaller
 LONGEST_LINE = 1000  # bytes; for a million columns, pandas takes a minute and a gigabyte
 
 

@@ -14,7 +14,7 @@ from pipeline.backend import keras
 from pipeline.checkpoint import Checkpoint
 from pipeline.epoch_trainer import Epoch, train_epochs
 from pipeline.examples import Examples
-from pipeline.network import build_network
+from pipeline.network import MOST_LAYERS, build_network
 from pipeline.recipe import Recipe, build_optimizer
 from pipeline.stage import PipelineError, Section
 
@@ -22,7 +22,9 @@ from pipeline.stage import PipelineError, Section
 class TrainParams(Section):
     """Section ``train`` of ``params.yaml``, with the recipe itself in place of its name."""
 
-    hidden_units: list[Annotated[int, Field(gt=0, le=65536)]]
+    hidden_units: Annotated[
+        list[Annotated[int, Field(gt=0, le=65536)]], Field(max_length=MOST_LAYERS)
+    ]
     recipe: Recipe
     seed: Annotated[NonNegativeInt, Field(lt=2**32)]
     threads: Annotated[int, Field(ge=1, le=1024)]
@@ -44,7 +46,8 @@ def train_network(
         checkpoint: Where an interrupted training goes on, and what it leaves; None keeps none.
 
     Raises:
-        PipelineError: The data do not fit the recipe, or the loss is no longer finite.
+        PipelineError: The data do not fit the recipe, the network has too many weights, or the
+            loss is no longer finite.
     """
     recipe = params.recipe
     if recipe.batch_size > len(training.labels):

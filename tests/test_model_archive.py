@@ -20,8 +20,8 @@ from test_model_file import champion, trained_network
 
 from pipeline.backend import keras
 from pipeline.model_archive import LARGEST_ARCHIVE, MEMBERS, read_archive
-from pipeline.model_file import load_model, save_model
-from pipeline.network import build_network
+from pipeline.model_file import FRAME, load_model, save_model
+from pipeline.network import MOST_LAYERS, MOST_WEIGHTS, build_network
 from pipeline.stage import PipelineError
 
 MOST_MEMORY = 8 << 20  # bytes that refusing may take; the good file has 0.04 MB
@@ -81,6 +81,19 @@ def test_good_file_of_a_network_that_was_never_trained_loads(tmp_path: Path) -> 
     loaded = load_model(tmp_path / "model.keras")
     assert loaded.count_params() > 0
     assert float(loaded.optimizer.learning_rate) == 0.25
+
+
+def test_good_file_of_the_deepest_network_loads(tmp_path: Path) -> None:
+    optimizer = keras.optimizers.Adam(0.01, name="adam", use_ema=True)
+    model = build_network(784, [1] * MOST_LAYERS, 10, optimizer, seed=3)
+    optimizer.build(model.trainable_variables)
+    save_model(model, tmp_path / "model.keras")
+    assert len(load_model(tmp_path / "model.keras").layers) == MOST_LAYERS + 1
+
+
+def test_file_of_the_largest_network_is_below_the_bound() -> None:
+    bytes_of_a_weight = 4 * len(["itself", "first moment", "second moment", "moving average"])
+    assert MOST_WEIGHTS * bytes_of_a_weight + FRAME < LARGEST_ARCHIVE
 
 
 @pytest.mark.parametrize("make", [trained_network, champion])

@@ -19,6 +19,7 @@ from pipeline.predictions import (
 )
 from pipeline.rejection import decide
 from pipeline.stage import PipelineError
+from pipeline.stages.preprocess import MOST_TEST_IMAGES
 
 GOOD = "actual,predicted,confidence,calibrated_confidence\n3,3,0.9,0.8\n4,9,0.5,0.5\n"
 OLDER = "actual,predicted,confidence\n3,3,0.9\n4,9,0.5\n"
@@ -61,6 +62,14 @@ def test_file_gives_every_bit_back(
     write_predictions(path, table)
     found = read_predictions(path)
     pd.testing.assert_frame_equal(found.astype(table.dtypes), table)
+
+
+def test_largest_table_can_be_read(tmp_path: Path) -> None:
+    widest = {"actual": 255, "predicted": 255, "confidence": 1 / 256, "calibrated_confidence": 1e-9}
+    widest["calibrated_confidence"] *= 1.23456789
+    table = pd.DataFrame([widest]).iloc[[0] * MOST_TEST_IMAGES]
+    write_predictions(tmp_path / "predictions.csv", table)
+    assert len(read_predictions(tmp_path / "predictions.csv")) == MOST_TEST_IMAGES
 
 
 @settings(deadline=None)

@@ -19,6 +19,8 @@ from pipeline.idx import IdxFile, open_idx
 from pipeline.split import stratified_choice
 from pipeline.stage import PipelineError, Section
 
+MOST_TEST_IMAGES = 200_000  # of more, the table of predictions would be too large to be read
+
 
 class PreprocessParams(Section):
     """Section ``preprocess`` of ``params.yaml``."""
@@ -48,7 +50,8 @@ def preprocess(
 
     Raises:
         IdxError: A raw file is damaged or not what it should be.
-        PipelineError: Images and labels do not belong together, or cannot be split as asked.
+        PipelineError: Images and labels do not belong together or cannot be split as asked, or
+            there are too many test images.
     """
     with _open_pair(raw_train_images, raw_train_labels) as (images, labels_file):
         labels = read_labels(labels_file, params.classes)
@@ -64,6 +67,11 @@ def preprocess(
             raise PipelineError(
                 f"{raw_test_images} has images of {images.shape[1:]} pixels, "
                 f"but {raw_train_images} of {pixels}"
+            )
+        if images.shape[0] > MOST_TEST_IMAGES:
+            raise PipelineError(
+                f"{raw_test_images}: expected at most {MOST_TEST_IMAGES} images, "
+                f"found {images.shape[0]}"
             )
         labels = read_labels(labels_file, params.classes)
         write_images(images, {test_images: np.ones(len(labels), bool)})

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pipeline.idx import IdxFile, write_idx
 from pipeline.stage import PipelineError
 from pipeline.stages.preprocess import (
+    MOST_TEST_IMAGES,
     PreprocessParams,
     normalise,
     preprocess,
@@ -114,6 +115,16 @@ def test_bad_data_are_refused_with_the_fact(
     write_idx(raw / NAMES["train_images"], images)
     write_idx(raw / NAMES["train_labels"], labels)
     with pytest.raises(PipelineError, match=fact):
+        run(raw, tmp_path / "out")
+
+
+def test_more_test_images_than_a_table_of_predictions_may_have_are_refused(
+    raw: Path, tmp_path: Path
+) -> None:
+    count = MOST_TEST_IMAGES + 1
+    write_idx(raw / NAMES["test_images"], np.zeros((count, 6, 6), np.uint8))
+    write_idx(raw / NAMES["test_labels"], np.zeros(count, np.uint8))
+    with pytest.raises(PipelineError, match=f"at most {MOST_TEST_IMAGES} images, found {count}"):
         run(raw, tmp_path / "out")
 
 
