@@ -10,8 +10,11 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 BIN := $(VENV)/bin
 # The stages' commands begin with `python`: the one of the environment.
 RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
-# Without bytecode, which a full disk may have cut off too.
-MEND := python -B -X pycache_prefix=/dev/null -m pipeline.tools.mend
+# Bytecode first: what a full disk has cut off would end Python 3.11 (python/cpython#126606).
+define MEND
+$(RUN) python -m compileall -qqf pipeline || true
+$(RUN) python -m pipeline.tools.mend
+endef
 # What looks at the locked packages from outside: small, and set up without them.
 AUDIT := .venv-audit
 
@@ -21,14 +24,14 @@ help:  ## Show this list
 setup: $(VENV)/.installed  ## Make the environment .venv; the other targets do it where needed
 
 repro: $(VENV)/.installed  ## Run what has changed of the pipeline, all of it the first time
-	$(RUN) $(MEND)
+	$(MEND)
 	$(RUN) dvc repro
 
 demo: $(VENV)/.installed  ## Run the whole pipeline in demo/ on scikit-learn's digits, without download
 	$(RUN) python -m pipeline.tools.demo
 
 study: $(VENV)/.installed  ## Train each recipe with ten seeds; goes on where it was interrupted (an hour)
-	$(RUN) $(MEND)
+	$(MEND)
 	$(RUN) dvc repro studies/dvc.yaml
 
 compare: $(VENV)/.installed  ## Compare what lies here with BASE=..., by default main: better, worse or noise?

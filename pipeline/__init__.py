@@ -17,6 +17,7 @@ On the ground floor are the nouns that serve them, one thing each. Those of the 
 - ``reason``: why something failed, in one line that can be read
 - ``atomic``: files that are there whole or not at all
 - ``inputs``: what a stage reads, held against what was written
+- ``sources``: this project's code, as it is loaded and as its files have it
 - ``mirrors``: a verified file from the first place that has it
 - ``idx``: the file format that MNIST comes in
 - ``split``: the choice of a validation set

@@ -4,7 +4,7 @@ from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import AfterValidator, Field, PositiveInt
+from pydantic import AfterValidator, Field
 
 from pipeline.calibration import (
     brier_score,
@@ -27,7 +27,7 @@ def _unique(values: list[float]) -> list[float]:
 class EvaluateParams(Section):
     """Section ``evaluate`` of ``params.yaml``."""
 
-    batch_size: PositiveInt
+    batch_size: Annotated[int, Field(gt=0, lt=2**31)]
     threads: Annotated[int, Field(ge=1, le=1024)]
     target_errors: Annotated[
         list[Annotated[float, Field(ge=0.0001, le=0.1)]],

@@ -27,27 +27,15 @@ CHECKPOINTS = Path("data/checkpoints")
 def run_key(settings: Mapping[str, Any], arrays: Iterable[NDArray[Any]]) -> str:
     """Return the SHA-256, in hexadecimal digits, of what decides the result of a training.
 
-    The code of this project that has been imported by now is part of it.
-
     Args:
-        settings: Parameters and environment, as JSON types.
+        settings: Parameters, environment and code, as JSON types.
         arrays: The data.
     """
-    digest = hashlib.sha256(json.dumps([settings, _code()], sort_keys=True).encode())
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     for array in arrays:
         digest.update(f"{array.dtype} {array.shape}".encode())
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
-
-
-def _code() -> dict[str, str]:
-    """Return the SHA-256 of every module of this project that is loaded, by its name."""
-    specs = [getattr(module, "__spec__", None) for module in list(sys.modules.values())]
-    return {
-        spec.name: hashlib.sha256(Path(spec.origin).read_bytes()).hexdigest()
-        for spec in specs
-        if spec and spec.origin and spec.name.split(".")[0] == "pipeline"
-    }
 
 
 class Checkpoint:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pipeline.inputs import check_inputs
+from pipeline.reason import reason
 from pipeline.stage import (
     DVC_FILE,
     PARAMS_FILE,
@@ -114,8 +115,18 @@ def clear_ending(name: str) -> Iterator[None]:
         yield
     except (PipelineError, OSError) as error:
         sys.exit(f"{name}: {error}")
-    except MemoryError as error:
-        sys.exit(f"{name}: out of memory: {error}")
     except KeyboardInterrupt:
         print(f"{name}: interrupted", file=sys.stderr)
         sys.exit(128 + signal.SIGINT)
+    except Exception as error:
+        if not _is_out_of_memory(error):
+            raise
+        sys.exit(f"{name}: out of memory: {reason(error)}")
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Return whether Python, or TensorFlow or JAX, which most stages never load, says so."""
+    names = {kind.__name__ for kind in type(error).__mro__}
+    return bool(names & {"MemoryError", "ResourceExhaustedError"}) or (
+        "JaxRuntimeError" in names and "RESOURCE_EXHAUSTED" in str(error)
+    )

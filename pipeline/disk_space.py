@@ -3,12 +3,10 @@
 import shutil
 from pathlib import Path
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-
 from pipeline.checkup import Finding, counted, good, note, problem, size
 from pipeline.dvc_project import can_be_opened, opened
 from pipeline.lock import LOCK_FILE
+from pipeline.yaml_text import parse_yaml
 
 ENVIRONMENT = 3_000_000_000  # bytes, of an environment with the packages of requirements.lock
 CHECKPOINTS = "data/checkpoints"  # as in pipeline.checkpoint, which imports Keras
@@ -61,11 +59,11 @@ def _cache(project: Path) -> Path:
 def _size_of_outputs(project: Path) -> int:
     """Return the bytes of all outputs that ``dvc.lock`` knows of; 0 where it cannot be read."""
     try:
-        stages = YAML(typ="safe").load(project / LOCK_FILE)["stages"]
+        stages = parse_yaml((project / LOCK_FILE).read_bytes())["stages"]
         return sum(
             int(out.get("size", 0)) for stage in stages.values() for out in stage.get("outs", [])
         )
-    except (YAMLError, ValueError, LookupError, TypeError, AttributeError, OSError):
+    except (ValueError, LookupError, TypeError, AttributeError, OSError):
         return 0
 
 

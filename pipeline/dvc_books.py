@@ -1,33 +1,106 @@
-"""What DVC keeps books of for itself: who is at work, and which files it has read."""
+"""What DVC keeps books of for itself: who is at work, runs that were, and files that it read."""
 
 import json
+import re
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from pipeline.checkup import Finding, good, problem
+from pipeline.checkup import Finding, good, problem, some
 from pipeline.reason import reason
+from pipeline.stage import PipelineError
 
 # Where DVC notes which process is at work on which files; no setting moves it.
 RWLOCK = ".dvc/tmp/rwlock"
+WHAT_IT_IS = "where it notes who is at work here"
+UNFINISHED = "what DVC was about to remember of a run as it ended"
 
 
 def rwlock(project: Path) -> Finding:
-    """Return whether DVC can read who is at work here; killed as it wrote that, it cannot."""
+    """Return whether what DVC notes of who is at work here can be read, and is of now."""
+    path = project / RWLOCK
+    advice = f"`rm -f {RWLOCK}`, when no DVC is at work here"
     try:
-        entries = json.loads((project / RWLOCK).read_bytes())
+        entries, written = json.loads(path.read_bytes()), path.stat().st_mtime
     except FileNotFoundError:
         return good("none, as before the first run")
     except (ValueError, RecursionError) as error:
-        damage = reason(error)
-    else:
-        if isinstance(entries, dict):
-            return good("as DVC writes it")
-        damage = "not a JSON object"
-    return problem(
-        f"DVC cannot read {RWLOCK}, where it notes who is at work here: {damage}",
-        f"`rm -f {RWLOCK}`, when no DVC is at work here",
-    )
+        return problem(f"DVC cannot read {RWLOCK}, {WHAT_IT_IS}: {reason(error)}", advice)
+    if not entries and isinstance(entries, dict):
+        return good("nobody is at work here")
+    from dvc.rwlock import SCHEMA
+    from voluptuous import Invalid
+
+    try:
+        SCHEMA(entries)
+    except Invalid as error:
+        return problem(f"DVC cannot read {RWLOCK}, {WHAT_IT_IS}: {reason(error)}", advice)
+    readers = [who for some_who in entries.get("read", {}).values() for who in some_who]
+    workers = {who["pid"] for who in [*entries.get("write", {}).values(), *readers]}
+    strangers = sorted(pid for pid in workers if _is_stranger(pid, written))
+    if strangers:
+        return problem(
+            f"{RWLOCK}, {WHAT_IT_IS}, names process {some([str(pid) for pid in strangers])}, which "
+            "is now another one than DVC, for which DVC would wait",
+            advice,
+        )
+    return good("as DVC writes it")
+
+
+def _is_stranger(pid: int, written: float) -> bool:
+    """Return whether a process is surely another one than was noted under its number.
+
+    Numbers come again, above all where a machine or a container has started anew; DVC itself only
+    asks whether there is such a process.
+
+    Args:
+        pid: Its number.
+        written: When it was noted, at the latest, in seconds.
+    """
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+        # Clocks may be set, so the time alone says nothing for sure.
+        began, command = process.create_time(), " ".join(process.cmdline())
+    except (psutil.Error, ValueError, OverflowError):  # none that could be asked
+        return False
+    return began > written and "dvc" not in command
+
+
+def runs_folder(project: Path) -> Path:
+    """Return where DVC remembers runs.
+
+    Raises:
+        PipelineError: DVC's settings cannot be read.
+    """
+    from dvc.config import Config, ConfigError
+
+    try:
+        cache = Config(str(project / ".dvc"))["cache"].get("dir")
+    except ConfigError as error:
+        raise PipelineError(f"DVC's settings cannot be read: {reason(error)}") from error
+    return Path(cache or project / ".dvc/cache", "runs")
+
+
+def unfinished_runs(project: Path) -> list[Path]:
+    """Return the folders of runs that DVC was about to remember as it ended.
+
+    An empty one, or a part of a file there, stops every later DVC that looks for that run, with an
+    error that names nothing.
+
+    Raises:
+        PipelineError: DVC's settings cannot be read.
+    """
+    return [
+        folder
+        for folder in sorted(runs_folder(project).glob("*/*"))
+        if folder.is_dir() and not _is_finished([entry.name for entry in folder.iterdir()])
+    ]
+
+
+def _is_finished(names: list[str]) -> bool:
+    return bool(names) and all(re.fullmatch("[0-9a-f]{64}", name) for name in names)
 
 
 def damaged_memory(project: Path) -> list[str]:

@@ -11,7 +11,8 @@ from pipeline.checkup import Finding, counted, good, note, problem, some
 from pipeline.dvc_books import damaged_memory
 from pipeline.inputs import LOCK_FILES
 from pipeline.lock import md5, parse_lock
-from pipeline.stage import PipelineError
+from pipeline.stage import DVC_FILE, PARAMS_FILE, PipelineError
+from pipeline.yaml_text import parse_yaml
 
 
 @contextmanager
@@ -78,6 +79,8 @@ def pipeline(project: Path) -> Finding | None:
         return None  # DVC reads no stage without it
     if not can_be_opened(project):
         return None
+    if damage := _unreadable(project):
+        return damage
     try:
         with opened(project) as repo:
             stages = repo.index.stages
@@ -101,6 +104,22 @@ def pipeline(project: Path) -> Finding | None:
             "`dvc repro` runs them again",
         )
     return good(f"{counted(len(stages), 'stage')}, as DVC reads them")
+
+
+def _unreadable(project: Path) -> Finding | None:
+    """Return which of the files that people write is missing or no YAML; DVC may crash of it."""
+    if not (project / DVC_FILE).exists():
+        return problem(f"there is no {DVC_FILE}", f"`git checkout {DVC_FILE}`")
+    for folder in (Path(), Path("studies")):
+        for path in (folder / DVC_FILE, folder / PARAMS_FILE):
+            try:
+                parse_yaml((project / path).read_bytes() if (project / path).exists() else b"")
+            except ValueError as error:
+                return problem(
+                    f"{path} cannot be read: {error}",
+                    "Mend it; `git diff` shows what changed in it",
+                )
+    return None
 
 
 def _is_partial(stage: Any) -> bool:

@@ -30,13 +30,31 @@ VARIABLES = (
 )
 # Beginnings of the names of those and of all others of these libraries.
 LIBRARIES = (
-    *("CUBLAS", "CUDA", "CUDNN", "DNNL", "JAX", "KERAS", "MKL", "NVIDIA", "OMP_", "ONEDNN"),
+    *(
+        "CUBLAS",
+        "CUDA",
+        "CUDNN",
+        "DNNL",
+        "GLIBC_",
+        "JAX",
+        "KERAS",
+        "MKL",
+        "NVIDIA",
+        "OMP_",
+        "ONEDNN",
+    ),
     *("OPENBLAS", "TF_", "XLA"),
 )
 # Of those, what only says which device (whose name is known), how much to say, or is Terraform's.
 # A scheduler gives each job another device.
 INDIFFERENT = (
-    *("CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES", "CUDA_MPS_", "CUDA_CACHE_PATH"),
+    *(
+        "CUDA_VISIBLE_DEVICES",
+        "NVIDIA_VISIBLE_DEVICES",
+        "CUDA_MPS_PIPE",
+        "CUDA_MPS_LOG",
+        "CUDA_CACHE_PATH",
+    ),
     *("TF_CPP_", "TF_CLI_", "TF_VAR_"),
 )
 
@@ -65,10 +83,11 @@ def environment(backend: str, device: str, determinism: dict[str, Any]) -> dict[
 def surroundings() -> dict[str, Any]:
     """Return what may decide bits beyond ``environment``, as JSON types.
 
-    All packages, and all variables of the libraries with the files that they name. That is more
-    than results are to be tied to: it is for where a needless difference does no harm.
+    The C library, all packages, and all variables of the libraries with the files that they name.
+    That is more than results are to be tied to: it is for where a needless difference does no harm.
     """
     return {
+        "libc": platform.libc_ver(),
         "packages": sorted({f"{found.name} {found.version}" for found in distributions()}),
         "variables": {
             name: [value, _digest(value)]

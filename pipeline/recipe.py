@@ -2,11 +2,13 @@
 
 from typing import Annotated, Any
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveInt
 
 from pipeline.backend import keras
 from pipeline.distortion import Strength
-from pipeline.stage import Section
+from pipeline.stage import PipelineError, Section
+
+MOST_STEPS = 2**31 - 1  # Keras counts them in 32 bits
 
 
 class Recipe(Section):
@@ -25,7 +27,7 @@ class Recipe(Section):
 
     batch_size: PositiveInt
     epochs: Annotated[int, Field(gt=0, le=50_000)]  # a table of more curves is too large to read
-    learning_rate: PositiveFloat
+    learning_rate: Annotated[float, Field(gt=0, le=1e20)]  # which 32 bits can hold
     warm_up: Annotated[float, Field(gt=0, lt=1)] | None
     ema_momentum: Annotated[float, Field(gt=0, lt=1)] | None
     distortion: Strength | None
@@ -37,10 +39,18 @@ def build_optimizer(recipe: Recipe, images: int) -> keras.optimizers.Optimizer:
     Args:
         recipe: Its schedule and moving average are Keras's own.
         images: Number of training images, which decides how many steps there are.
+
+    Raises:
+        PipelineError: There are more steps than a schedule can count.
     """
     rate: float | keras.optimizers.schedules.LearningRateSchedule = recipe.learning_rate
     if recipe.warm_up:
         steps = recipe.epochs * -(-images // recipe.batch_size)
+        if steps > MOST_STEPS:
+            raise PipelineError(
+                f"the recipe's epochs and batch_size: expected at most {MOST_STEPS} steps in all, "
+                f"found {steps}"
+            )
         rising = max(1, round(recipe.warm_up * steps))
         rate = keras.optimizers.schedules.CosineDecay(
             0.0,

@@ -8,9 +8,11 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from pipeline.checkup import Finding, counted, good, note, problem, size, some
+from pipeline.dvc_books import runs_folder, unfinished_runs
 from pipeline.dvc_project import can_be_opened, opened
 from pipeline.lock import LockedStage, md5, read_lock
 from pipeline.stage import PipelineError
+from pipeline.yaml_text import parse_yaml
 
 
 def cache(project: Path) -> Finding | None:
@@ -58,6 +60,37 @@ def _damage(project: Path, objects: Mapping[str, Path], damaged: Sequence[str]) 
         "(or `dvc pull` brings it from a remote); `make verify` tells whether the committed "
         "results are sound",
     )
+
+
+def run_cache(project: Path) -> Finding | None:
+    """Return whether what DVC remembers of runs is as it wrote it; None without DVC.
+
+    What is damaged may stop DVC each time, with an error that names nothing.
+    """
+    if not can_be_opened(project):
+        return None
+    folder = runs_folder(project)
+    entries = [path for path in sorted(folder.glob("*/*/*")) if path.is_file()]
+    # Not the entry alone: an empty folder would stop DVC as well.
+    damaged = {path.parent for path in entries if not _is_whole(path)}
+    names = [_short(path, project) for path in sorted({*damaged, *unfinished_runs(project)})]
+    if not names:
+        return good(f"{counted(len(entries), 'run')} in {_short(folder, project)}")
+    return problem(
+        f"other than DVC writes it is {some(names)}",
+        f"`{shlex.join(['rm', '-rf', *names])}`; `dvc repro` runs again what it no longer knows of",
+    )
+
+
+def _is_whole(run: Path) -> bool:
+    """Return whether an entry of the run cache says what its name promises."""
+    from dvc.utils import dict_sha256
+
+    try:
+        found: str = dict_sha256(parse_yaml(run.read_bytes()), exclude=["size", "nfiles"])
+    except (ValueError, TypeError):
+        return False
+    return found == run.name
 
 
 def _short(path: Path, project: Path) -> str:

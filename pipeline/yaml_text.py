@@ -35,6 +35,10 @@ LARGEST_INTEGER = 128  # bits, as seeds of NumPy have
 LONGEST_INTEGER = 200  # characters, in which 128 bits can be written in any way
 
 
+class TooDeepError(ValueError):
+    """A text is nested so deep that it might end a process that reads it, DVC's as well."""
+
+
 class Constructor(SafeConstructor):
     """What makes values of a text, integers only of the size that people write."""
 
@@ -61,7 +65,8 @@ def parse_yaml(content: bytes) -> Any:
     """Return the value of a text, as DVC's own parser finds it; a key given twice is an error.
 
     Raises:
-        ValueError: It is not valid, or beyond the bounds; the reason is one line.
+        TooDeepError: It is nested too deep.
+        ValueError: It is not valid, or beyond another bound; the reason is one line.
     """
     if len(content) > LARGEST_TEXT:
         raise ValueError(f"expected at most {LARGEST_TEXT} bytes, found {len(content)}")
@@ -70,6 +75,8 @@ def parse_yaml(content: bytes) -> Any:
         yaml = YAML(typ="safe")
         yaml.Constructor = Constructor
         return yaml.load(content)
+    except TooDeepError:
+        raise
     except (*UNREADABLE, YAMLError) as error:
         # No name of a file: the caller knows it.
         raise ValueError(re.sub(r'in "<[a-z ]+>", ', "in ", reason(error))) from error
@@ -93,6 +100,6 @@ def _check_bounds(events: Iterable[Event]) -> None:
             if name:
                 sizes[name] = values - before
         if len(opened) > DEEPEST:
-            raise ValueError(f"nested deeper than {DEEPEST} levels")
+            raise TooDeepError(f"nested deeper than {DEEPEST} levels")
         if values > MOST_VALUES:
             raise ValueError(f"more than {MOST_VALUES} values")

@@ -1,7 +1,6 @@
 """Training stopped after any epoch and taken up again in another process's stead."""
 
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -285,9 +284,7 @@ def test_pickle_in_a_checkpoint_is_never_loaded(
     assert not (tmp_path / "ran").exists()
 
 
-def test_key_changes_with_all_that_decides_the_result(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_key_changes_with_settings_and_data() -> None:
     facts = {"params": params(PLAIN).model_dump(), "environment": {"packages": {"keras": "3"}}}
     arrays = [*TRAINING, *VALIDATION]
 
@@ -301,17 +298,8 @@ def test_key_changes_with_all_that_decides_the_result(
             yield run_key(facts, [*arrays[:number], other, *arrays[number + 1 :]])
         yield run_key(facts, [arrays[0].reshape(-1), *arrays[1:]])
         yield run_key(facts, [arrays[0].view(np.int32), *arrays[1:]])
-        # The code: a module that says something else, under the same name.
-        copy = tmp_path / "network.py"
-        module = sys.modules["pipeline.network"]
-        assert module.__spec__
-        assert module.__spec__.origin
-        copy.write_text(Path(module.__spec__.origin).read_text() + "# A comment.\n")
-        monkeypatch.setattr(module.__spec__, "origin", str(copy))
-        yield run_key(facts, arrays)
 
     keys = list(variants())
-    assert len(set(keys)) == len(keys) == 10
-    monkeypatch.undo()
+    assert len(set(keys)) == len(keys) == 9
     reordered = dict(reversed(json.loads(json.dumps(facts)).items()))
     assert run_key(reordered, arrays) == keys[0]

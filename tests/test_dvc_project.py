@@ -1,3 +1,4 @@
+import json
 import os
 import shutil
 from pathlib import Path
@@ -69,13 +70,19 @@ def test_part_of_a_stage_in_the_lock_of_the_studies_is_told_of_that_lock(project
 
 
 def test_note_of_who_is_at_work_is_found_where_dvc_writes_it(reproduced: Project) -> None:
-    assert rwlock(reproduced.folder) == ("good", "as DVC writes it", "")
+    assert rwlock(reproduced.folder) == ("good", "nobody is at work here", "")
     with opened(reproduced.folder) as repo:
         assert repo.tmp_dir == str((reproduced.folder / RWLOCK).parent)
 
 
 @pytest.mark.parametrize(
-    ("content", "reason"), [(b"", "Expecting value"), (b"\xff", "'utf-8'"), (b"[]", "not a JSON")]
+    ("content", "reason"),
+    [
+        (b"", "Expecting value"),
+        (b"\xff", "'utf-8'"),
+        (b"[]", "expected a dictionary"),
+        (b'{"write": {"/a": {"qid": 1, "cmd": "x"}}}', "extra keys not allowed"),
+    ],
 )
 def test_note_of_who_is_at_work_that_dvc_cannot_read_is_a_problem(
     project: Project, content: bytes, reason: str
@@ -89,6 +96,48 @@ def test_note_of_who_is_at_work_that_dvc_cannot_read_is_a_problem(
     assert f"here: {reason}" in found.found
     project.run(*found.advice.split("`")[1].split())
     assert rwlock(project.folder).verdict == "good"
+
+
+@pytest.mark.parametrize("command", ["sleep 60", "sleep 60 # dvc"])
+@pytest.mark.parametrize("seconds", [-60, 60])
+def test_process_that_has_the_number_of_one_at_work_is_a_problem_if_it_surely_is_another(
+    project: Project, command: str, seconds: int
+) -> None:
+    other = project.start("sh", "-c", f"true; {command}")
+    path = project.folder / RWLOCK
+    path.parent.mkdir()
+    path.write_text(json.dumps({"read": {"/x": [{"pid": other.pid, "cmd": "dvc repro"}]}}))
+    noted = path.stat().st_mtime + seconds
+    os.utime(path, (noted, noted))
+    found = rwlock(project.folder)
+    other.kill()
+    other.communicate()
+    is_another = seconds < 0 and "dvc" not in command
+    assert found.verdict == ("problem" if is_another else "good")
+    assert (f"names process {other.pid}, which is now another one" in found.found) == is_another
+    # Of one that is no longer there, DVC knows by itself.
+    assert rwlock(project.folder).verdict == "good"
+
+
+@pytest.mark.parametrize("name", ["dvc.yaml", "params.yaml", "studies/dvc.yaml"])
+def test_file_that_dvc_would_end_of_is_named(project: Project, name: str) -> None:
+    (project.folder / "studies").mkdir()
+    (project.folder / name).write_text("[" * 200_000 + "\n")
+    found = pipeline(project.folder)
+    assert found is not None
+    assert found.verdict == "problem"
+    assert f"{name} cannot be read: nested deeper" in found.found
+
+
+def test_missing_pipeline_is_a_problem(project: Project) -> None:
+    project.commit("All")
+    (project.folder / "dvc.yaml").unlink()
+    found = pipeline(project.folder)
+    assert found == ("problem", "there is no dvc.yaml", "`git checkout dvc.yaml`")
+    project.run(*found.advice.strip("`").split())
+    found = pipeline(project.folder)
+    assert found is not None
+    assert found.verdict == "good"
 
 
 def test_damaged_memory_of_dvc_is_named_and_the_advice_mends_it(

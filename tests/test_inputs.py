@@ -65,3 +65,33 @@ def test_by_hand_a_stage_takes_what_it_is_given(reproduced: Project) -> None:
         "class,precision,recall,f1,support\n0,1,1,1,200\n"
     )
     reproduced.stage("plot")
+
+
+def test_folder_stands_for_all_that_stages_wrote_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("runs").mkdir()
+    files = {Path("runs/a"): b"a", Path("runs/b"): b"b", Path("runs.csv"): b"c"}
+    lock = write_lock(Path("dvc.lock"), files)
+    for path, content in files.items():
+        path.write_bytes(content)
+    Path("runs/other").write_bytes(b"of no stage")
+    Path("runs.csv").write_bytes(b"not in it")
+    check_inputs([Path("runs")], [lock])
+    Path("runs/b").write_bytes(b"c")
+    with pytest.raises(PipelineError, match="runs/b: not the file that its stage wrote"):
+        check_inputs([Path("runs")], [lock])
+
+
+def test_lock_of_a_folder_that_nothing_is_read_from_is_not_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("studies").mkdir()
+    lock = Path("studies/dvc.lock")
+    lock.write_text("<<<<<<< HEAD\n")
+    check_inputs([Path("data/model"), Path("studies.py")], [lock])
+    for path in ("studies/runs", "studies"):
+        with pytest.raises(PipelineError, match=r"studies/dvc\.lock: not a lock file"):
+            check_inputs([Path(path)], [lock])

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from pipeline.backend import keras
 from pipeline.recipe import Recipe, build_optimizer
+from pipeline.stage import PipelineError
 
 PLAIN: dict[str, Any] = {
     "batch_size": 50,
@@ -117,3 +118,9 @@ def test_no_moving_average_is_kept_without_its_momentum() -> None:
 def test_value_out_of_range_is_refused(name: str, value: Any) -> None:
     with pytest.raises(ValidationError, match=name):
         Recipe.model_validate(PLAIN | {name: value})
+
+
+def test_more_steps_than_a_schedule_counts_are_refused() -> None:
+    with pytest.raises(PipelineError, match="at most 2147483647 steps in all, found 2750000000"):
+        optimizer(55_000, warm_up=0.1, batch_size=1, epochs=50_000)
+    optimizer(55_000, batch_size=1, epochs=50_000)

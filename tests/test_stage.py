@@ -92,6 +92,8 @@ def test_any_number_of_problems_fills_no_more_than_a_screen(tmp_path: Path) -> N
         ("train.hidden_units.1", 0, "greater than 0, found 0"),
         ("train.seed", 2**32, "less than 4294967296"),
         ("train.hidden_units.0", 2_000_000_000, "less than or equal to 65536"),
+        ("recipes.original.learning_rate", 1e39, "less than or equal to 1000000"),
+        ("evaluate.batch_size", 10**20, "less than 2147483648"),
         ("train.hidden_units", [1] * 201, "at most 200 items"),
         ("recipes.original.epochs", 1_000_000, "less than or equal to 50000"),
         ("train.threads", 0, "greater than or equal to 1, found 0"),

@@ -1,11 +1,12 @@
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from conftest import Project
 
 from pipeline.lock import read_lock
-from pipeline.storage import cache, links, remote
+from pipeline.storage import cache, links, remote, run_cache
 
 pytestmark = pytest.mark.usefixtures("own_home")
 RAW = "data/raw/t10k-labels-idx1-ubyte.gz"
@@ -68,6 +69,44 @@ def test_damaged_object_that_dvc_takes_for_good_is_made_anew_by_the_advice(
     assert damaged.read_bytes() == (reproduced.folder / RAW).read_bytes() == right
     assert "up to date" in reproduced.run("dvc", "status")
     assert reproduced.run("git", "status", "--porcelain") == ""
+
+
+def test_runs_that_dvc_remembers_are_good(reproduced: Project) -> None:
+    found = run_cache(reproduced.folder)
+    assert found == ("good", "2 runs in .dvc/cache/runs", "")
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda path: path.write_bytes(b""), None),
+        (lambda path: path.write_bytes(b"[" * 100_000), None),
+        (lambda path: path.write_bytes(path.read_bytes().replace(b"path: ", b"path: x", 1)), None),
+        (lambda path: path.rename(path.with_name(".abc.tmp")), None),
+        # Of these, DVC stops and names nothing.
+        (lambda path: path.write_bytes(path.read_bytes().partition(b"outs:")[0]), "'outs'"),
+        (Path.unlink, "not 'NoneType'"),
+    ],
+)
+def test_damaged_memory_of_a_run_is_named_and_the_advice_mends_it(
+    reproduced: Project, damage: Callable[[Path], object], said: str | None
+) -> None:
+    entries = sorted((reproduced.folder / ".dvc/cache/runs").glob("*/*/*"))
+    for path in entries:
+        damage(path)
+    found = run_cache(reproduced.folder)
+    assert found is not None
+    assert found.verdict == "problem"
+    command = found.advice.split("`")[1].split()
+    assert command[2:] == [str(path.parent.relative_to(reproduced.folder)) for path in entries]
+    if said:
+        (reproduced.folder / "dvc.lock").unlink()
+        assert said in reproduced.run("dvc", "repro", status=255)
+        reproduced.run(*command)
+        assert reproduced.repro()[:2] == ["download", "preprocess"]
+        found = run_cache(reproduced.folder)
+        assert found is not None
+        assert found.verdict == "good"
 
 
 def test_objects_of_folders_and_of_a_cache_elsewhere_are_looked_at(project: Project) -> None:

@@ -8,6 +8,7 @@ from its last checkpoint, in data/checkpoints/, and ends with the same bytes.
 import json
 from pathlib import Path
 
+from pipeline import sources
 from pipeline.atomic import write_text
 from pipeline.backend import keras, pin
 from pipeline.checkpoint import Checkpoint, run_key
@@ -32,8 +33,8 @@ def train(
     """Write the trained model, its learning curves (a row an epoch) and the environment.
 
     Raises:
-        PipelineError: A GPU is required and missing, the data do not fit the parameters, or
-            the loss is no longer finite.
+        PipelineError: A GPU is required and missing, the data do not fit the parameters, code
+            was saved while it was being loaded, or the loss is no longer finite.
     """
     device = pin(params.threads)
     print(f"Training on {device.name} with {keras.config.backend()}", flush=True)
@@ -44,6 +45,7 @@ def train(
         "params": params.model_dump(exclude={"checkpoint_every"}),
         "environment": facts,
         "surroundings": surroundings(),
+        "code": sources.loaded_code(),
     }
     checkpoint = Checkpoint(run_key(decisive, [*training, *validation]))
     model, curves = train_network(training, validation, params, checkpoint)

@@ -1,16 +1,18 @@
 """Put the runs of the seed study together: three tables, a summary and a picture."""
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import pandas as pd
-from pydantic import Field
+from pydantic import Field, FiniteFloat
+from typing_extensions import TypedDict
 
 from pipeline.atomic import write_text
 from pipeline.command import run_stage
 from pipeline.figures import save_figure
-from pipeline.results import write_metrics, write_table
+from pipeline.reason import reason
+from pipeline.results import read_metrics, write_metrics, write_table
+from pipeline.run import Calibration, Decision, OperatingPoints
 from pipeline.stage import PipelineError, Section
 from pipeline.study import (
     ERROR_COLUMNS,
@@ -24,9 +26,24 @@ from pipeline.study import (
 )
 from pipeline.study_figures import runs_figure
 from pipeline.study_rejection import calibration_summary, rejection_summary, rejection_table
+from pipeline.table import parse_table
 
-ASSESSED = ("operating_points", "calibration", "rejection")
 DPI = 150
+
+
+class RunFacts(TypedDict):
+    """What ``repeat`` writes of a run, as far as it is read here."""
+
+    recipe: str
+    seed: int
+    parameters: int
+    validation_accuracy: FiniteFloat
+    test_accuracy: FiniteFloat
+    test_images: int
+    operating_points: OperatingPoints
+    calibration: Calibration
+    rejection: dict[str, Decision]
+    environment: dict[str, Any]
 
 
 class SummariseParams(Section):
@@ -81,21 +98,26 @@ def summarise(
     save_figure(runs_figure(study.runs), picture, DPI)
 
 
-def read_run(runs: Path, recipe: str, seed: int) -> tuple[dict[str, Any], pd.DataFrame]:
+def read_run(runs: Path, recipe: str, seed: int) -> tuple[RunFacts, pd.DataFrame]:
     """Return what a run came to, and its errors as rows of their table.
 
     Raises:
-        PipelineError: Its files are damaged.
+        PipelineError: Its files are damaged, or another run's.
         OSError: One of them cannot be read.
     """
     file = runs / f"{recipe}-{seed}.json"
+    facts = read_metrics(file, RunFacts)
+    thresholds = facts["operating_points"]["thresholds"]
+    if (facts["recipe"], facts["seed"]) != (recipe, seed) or thresholds.keys() != facts[
+        "rejection"
+    ].keys():
+        raise PipelineError(f"{file}: not the file of this run")
+    table = file.with_suffix(".csv")
     try:
-        facts = json.loads(file.read_text(encoding="utf-8"))
-        errors = pd.read_csv(file.with_suffix(".csv")).assign(recipe=recipe, seed=seed)
-        wanted = [*RUN_COLUMNS, "parameters", "environment", *ASSESSED]
-        return {key: facts[key] for key in wanted}, errors[ERROR_COLUMNS]
-    except (ValueError, KeyError, TypeError) as error:
-        raise PipelineError(f"{file} and .csv: not the files of a run: {error}") from error
+        errors = parse_table(table.read_bytes()).assign(recipe=recipe, seed=seed)
+        return facts, errors[ERROR_COLUMNS]
+    except (ValueError, KeyError) as error:
+        raise PipelineError(f"{table}: not the errors of a run: {reason(error)}") from error
 
 
 if __name__ == "__main__":

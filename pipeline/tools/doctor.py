@@ -27,7 +27,7 @@ try:
     from pipeline.installation import packages, python
     from pipeline.reachability import mirrors
     from pipeline.revisions import PROJECT
-    from pipeline.storage import cache, links, remote
+    from pipeline.storage import cache, links, remote, run_cache
     from pipeline.tool import run_tool, show, tool_parser
     from pipeline.working_copy import (
         changes,
@@ -57,6 +57,7 @@ CHECKS: Mapping[str, Check] = {
     "files": files,
     "mirrors": mirrors,
     "DVC cache": cache,
+    "DVC run cache": run_cache,
     "DVC links": links,
     "DVC remote": remote,
     "disk": disk,

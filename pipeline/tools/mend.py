@@ -4,26 +4,27 @@ DVC writes its lock files, and `.dvc/tmp/rwlock`, where it notes who is at work,
 in that moment, or on a full disk, it leaves a part, which the next `dvc repro` refuses. A lock
 file is taken from Git, or removed where Git has none; what it was is kept beside it, as *.damaged.
 What the lock then no longer knows of, `dvc repro` takes from DVC's run cache or runs again, to the
-same bytes. `.dvc/tmp/rwlock` is removed. What is whole is left alone, and so is a lock file that
-lacks only some of its stages: that may be on purpose, and `make doctor` tells of it. Bytecode of
-this project that a full disk has cut off is deleted, since Python 3.11 would end of it.
+same bytes. `.dvc/tmp/rwlock` is removed, also where it names a process whose number another one has
+by now, for which DVC would wait. What is whole is left alone, and so is a lock file that lacks only
+some of its stages: that may be on purpose, and `make doctor` tells of it. In its run cache, a DVC
+that ends just as it adds a run leaves a folder that stops the next one; it is removed.
 """
 
 import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.machinery import SourcelessFileLoader
 from pathlib import Path
 from typing import Any
 
-from pipeline.dvc_books import RWLOCK, rwlock
+from pipeline.dvc_books import RWLOCK, UNFINISHED, rwlock, unfinished_runs
 from pipeline.dvc_project import opened
 from pipeline.inputs import LOCK_FILES
 from pipeline.revisions import PROJECT, git, git_reason
 from pipeline.stage import PipelineError
 from pipeline.tool import run_tool, tool_parser
 from pipeline.working_copy import is_cut_off, lock_file
+from pipeline.yaml_text import TooDeepError, parse_yaml
 
 
 def mend(project: Path = PROJECT) -> None:
@@ -34,10 +35,7 @@ def mend(project: Path = PROJECT) -> None:
             or Git cannot bring it back.
         OSError: A file can be neither read nor removed.
     """
-    for path in _cut_bytecode(project):
-        path.unlink(missing_ok=True)
-        print(f"mend: {path.name}: bytecode that is cut off. It has been removed.", file=sys.stderr)
-    if not _damages(project):
+    if not _damages(project) and not unfinished_runs(project):
         return
     # It may also be one that another DVC is about to write.
     with _other_dvcs_kept_out(project) as repo:
@@ -49,6 +47,9 @@ def mend(project: Path = PROJECT) -> None:
             else:  # beyond what this project reads, but DVC goes on with it
                 continue
             print(f"mend: {damage}. {done}", file=sys.stderr)
+        for folder in unfinished_runs(project):
+            shutil.rmtree(folder)
+            print(f"mend: {folder}: {UNFINISHED}. It has been removed.", file=sys.stderr)
 
 
 def _damages(project: Path) -> dict[str, str]:
@@ -60,15 +61,6 @@ def _damages(project: Path) -> dict[str, str]:
         for name, finding in findings.items()
         if finding and finding.verdict == "problem"
     }
-
-
-def _cut_bytecode(project: Path) -> Iterator[Path]:
-    """Yield bytecode of this Python's that it could not start from (python/cpython#126606)."""
-    for path in project.glob(f"pipeline/**/*.{sys.implementation.cache_tag}.pyc"):
-        try:
-            SourcelessFileLoader(path.stem, str(path)).get_code(path.stem)
-        except (EOFError, ValueError, TypeError, ImportError):
-            yield path
 
 
 @contextmanager
@@ -87,11 +79,19 @@ def _other_dvcs_kept_out(project: Path) -> Iterator[Any]:
 
 
 def _is_refused(repo: Any, path: Path) -> bool:
+    """Return whether DVC refuses a lock file, or a process that reads it would end of it."""
     from dvc.dvcfile import Lockfile
     from dvc.exceptions import DvcException
 
-    if is_cut_off(path.read_bytes()):
+    content = path.read_bytes()
+    if is_cut_off(content):
         return True
+    try:
+        parse_yaml(content)
+    except TooDeepError:
+        return True
+    except ValueError:  # what is beyond another bound, DVC may well go on with
+        pass
     try:
         Lockfile(repo, str(path)).load()
     except DvcException:
@@ -112,11 +112,14 @@ def _brought_back(project: Path, name: str) -> str:
     if listed.returncode and not is_committed:
         return f"{_removed(project, name)} What it was is in {kept.name}."
     # What is staged may be newer than what is committed; or be what is cut off.
-    for source in ([], ["HEAD"]):
-        brought = git("checkout", *source, "--", name, folder=project)
-        if not brought.returncode and not is_cut_off(path.read_bytes()):
+    places = [*([] if listed.returncode else [""]), *(["HEAD"] if is_committed else [])]
+    for place in places:
+        brought = git("checkout", *place.split(), "--", name, folder=project)
+        if brought.returncode:
+            raise PipelineError(f"{name} is not whole, and Git fails: {git_reason(brought)}")
+        if not is_cut_off(path.read_bytes()):
             return f"It has been brought back from Git. What it was is in {kept.name}."
-    raise PipelineError(f"{name} is not whole, nor is what Git has of it: {git_reason(brought)}")
+    raise PipelineError(f"{name} is not whole, nor is what Git has of it, which is there now")
 
 
 def _removed(project: Path, name: str) -> str:

@@ -15,9 +15,10 @@ from pipeline.lock import read_lock
 FULL = os.environ.get("FAULTS") == "full"
 FINDINGS = ROOT / "faults.jsonl"
 
-# How DVC refuses files that it writes in place, where it was killed or had no space as it did.
+# How DVC refuses files that it writes in place, where it was killed or had no space as it did. Of
+# a kind of hash that is cut off it says nothing but that it failed.
 REFUSALS = {
-    "dvc.lock": r"'(\./)?dvc\.lock' (is invalid|validation failed)\.",
+    "dvc.lock": r"(?m)'(\./)?dvc\.lock' (is invalid|validation failed)\.|failed to .* '\w+': $",
     "rwlock": r"Unable to read RWLock-file '\.dvc/tmp/rwlock'",
 }
 

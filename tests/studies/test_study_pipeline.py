@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -405,6 +406,44 @@ def test_runs_of_two_environments_are_not_put_together(studied: Project) -> None
     file.write_text(json.dumps(run))
     output = studied.run("python", "-m", "pipeline.studies.summarise", status=1)
     assert "champion-2 has other environment than original-0, as 1 runs have" in output
+
+
+@pytest.mark.parametrize(
+    ("damage", "fact"),
+    [
+        (
+            lambda text: text.replace('"coverage": ', '"coverag": '),
+            "coverage: Field required",
+        ),
+        (lambda text: text.replace('"temperature": ', '"temperature": "a", "": '), "temperature"),
+        (lambda text: text.replace('"thresholds": {', '"thresholds": {"0.5": 1, '), "this run"),
+        (lambda text: text.replace('"seed": 2', '"seed": 1'), "not the file of this run"),
+        (lambda _: "[" * 100_000, "JSON: Invalid JSON"),
+        (lambda _: "[]", "JSON: Input should be a"),
+    ],
+)
+def test_damaged_run_is_a_message(
+    studied: Project, damage: Callable[[str], str], fact: str
+) -> None:
+    file = studied.folder / "studies/runs/champion-2.json"
+    file.write_text(damage(file.read_text()))
+    output = studied.run("python", "-m", "pipeline.studies.summarise", status=1)
+    assert re.match(rf"summarise: studies/runs/champion-2\.json: .*{fact}", output), output
+    assert "Traceback" not in output
+
+
+def test_rotten_run_that_dvc_takes_for_unchanged_gets_into_no_summary(studied: Project) -> None:
+    file = studied.folder / "studies/runs/champion-2.json"
+    assert "up to date" in studied.run("dvc", "status", "studies/dvc.yaml:summarise")
+    before = file.stat()
+    content = file.read_text().replace('"seed": 2', '"seed": 3')
+    file.write_text(content)
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert "up to date" in studied.run("dvc", "status", "studies/dvc.yaml:summarise")
+    studied.append("pipeline/study_figures.py", "# A comment.\n")
+    output = studied.run("dvc", "repro", "-s", "studies/dvc.yaml:summarise", status=255)
+    assert "studies/runs/champion-2.json: not the file that its stage wrote" in output
+    assert not (studied.folder / "studies/summary.json").exists()
 
 
 def test_runs_that_belong_to_no_recipe_are_named(studied: Project) -> None:

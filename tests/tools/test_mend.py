@@ -1,10 +1,13 @@
 """The command as users run it, on files of DVC that were cut off, left by a merge, or are good."""
 
+import json
+import os
+import re
 import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import LOCK, Project
+from conftest import LOCK, ROOT, Project
 
 COMMAND = ("python", "-m", "pipeline.tools.mend")
 # A kill leaves none of it or a part; the last three end within an entry, or within a line.
@@ -145,19 +148,31 @@ def test_note_is_left_alone_while_another_dvc_writes_it(committed: Project) -> N
     assert not rwlock(committed).exists()
 
 
-def test_bytecode_that_was_cut_off_is_removed_and_whole_one_stays(committed: Project) -> None:
+def test_bytecode_that_was_cut_off_is_written_anew(committed: Project) -> None:
     committed.stage("download")
-    files = sorted(committed.folder.glob("pipeline/**/*.pyc"))
-    cut = {"command", "lock", "stage"}
+    files = sorted(committed.folder.glob("pipeline/__pycache__/*.pyc"))
+    assert len(files) > 5
     for path in files:
-        if path.name.partition(".")[0] in cut:
-            path.write_bytes(path.read_bytes()[:100])
-    fresh = ("python", "-B", "-X", "pycache_prefix=/dev/null", "-m", "pipeline.tools.mend")
-    said = committed.run(*fresh)
-    assert said.count("bytecode that is cut off") == len(cut)
-    assert {path.name.partition(".")[0] for path in files if not path.exists()} == cut
-    assert committed.run(*fresh) == ""
+        path.write_bytes(path.read_bytes()[:100])
+    # What `make repro` does first.
+    makefile = (ROOT / "Makefile").read_text()
+    commands = re.findall(r"\$\(RUN\) (.*)", makefile.partition("define MEND")[2].split("endef")[0])
+    assert [command.split()[2] for command in commands] == ["compileall", "pipeline.tools.mend"]
+    for command in commands:
+        assert committed.run("sh", "-c", command) == ""
     committed.stage("download")
+
+
+def test_folder_of_a_run_that_dvc_was_about_to_remember_is_removed(reproduced: Project) -> None:
+    whole, empty = sorted((reproduced.folder / ".dvc/cache/runs").glob("*/*"))
+    for path in empty.iterdir():
+        path.rename(path.with_name(".abc.tmp"))
+    output = reproduced.run(*COMMAND)
+    assert output.startswith(f"mend: {empty}: what DVC was about to remember of a run")
+    assert not empty.exists()
+    assert whole.exists()
+    assert reproduced.run(*COMMAND) == ""
+    assert reproduced.repro() == []
 
 
 def test_what_a_lock_was_is_kept(committed: Project) -> None:
@@ -194,3 +209,38 @@ def test_lock_that_is_only_beyond_what_this_project_reads_is_left_alone(committe
     (committed.folder / "dvc.lock").write_text(whole)
     assert committed.run(*COMMAND) == ""
     assert lock(committed) == whole
+
+
+def test_lock_that_dvc_would_end_of_comes_back_from_git(committed: Project) -> None:
+    (committed.folder / "dvc.lock").write_text("[" * 200_000 + "\n")
+    assert "brought back from Git" in committed.run(*COMMAND)
+    assert lock(committed) == LOCK
+
+
+def test_failure_of_git_to_bring_it_back_is_told_as_such(committed: Project) -> None:
+    (committed.folder / "dvc.lock").write_text(LOCK[:-1])
+    (committed.folder / ".git/index.lock").write_bytes(b"")  # as a power cut may leave it
+    output = committed.run(*COMMAND, status=2)
+    assert "dvc.lock is not whole, and Git fails: Unable to create" in output
+    assert lock(committed) == LOCK[:-1]
+
+
+def test_note_of_a_process_whose_number_another_one_has_by_now_is_removed(
+    reproduced: Project,
+) -> None:
+    other = reproduced.start("sleep", "60")
+    noted = {str(reproduced.folder / "data"): {"pid": other.pid, "cmd": "dvc repro"}}
+    path = rwlock(reproduced)
+    path.write_text(json.dumps({"write": noted}))
+    reproduced.edit_params(lambda params: params["evaluate"].update(certainty=0.8))
+    refused = reproduced.start("dvc", "repro")
+    output, _ = refused.communicate()
+    os.utime(path, (0, 0))  # as of before the machine started anew
+    said = reproduced.run(*COMMAND)
+    other.kill()
+    other.communicate()
+    # This is why: for DVC, it is still at work.
+    assert refused.returncode == 255
+    assert f"(PID {other.pid}): dvc repro" in output
+    assert "It has been removed." in said
+    assert "evaluate" in reproduced.repro()
