@@ -3,6 +3,7 @@
 import json
 import re
 import sqlite3
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from pipeline.stage import PipelineError
 # Where DVC notes which process is at work on which files; no setting moves it.
 RWLOCK = ".dvc/tmp/rwlock"
 WHAT_IT_IS = "where it notes who is at work here"
+PATIENCE = 10  # seconds; it takes milliseconds
 UNFINISHED = "what DVC was about to remember of a run as it ended"
 
 
@@ -87,7 +89,8 @@ def unfinished_runs(project: Path) -> list[Path]:
     """Return the folders of runs that DVC was about to remember as it ended.
 
     An empty one, or a part of a file there, stops every later DVC that looks for that run, with an
-    error that names nothing.
+    error that names nothing. Those of the last seconds are left out: other clones may share the
+    cache, and one may be at it.
 
     Raises:
         PipelineError: DVC's settings cannot be read.
@@ -95,12 +98,17 @@ def unfinished_runs(project: Path) -> list[Path]:
     return [
         folder
         for folder in sorted(runs_folder(project).glob("*/*"))
-        if folder.is_dir() and not _is_finished([entry.name for entry in folder.iterdir()])
+        if folder.is_dir() and not _is_finished(folder)
     ]
 
 
-def _is_finished(names: list[str]) -> bool:
-    return bool(names) and all(re.fullmatch("[0-9a-f]{64}", name) for name in names)
+def _is_finished(folder: Path) -> bool:
+    """Return whether there are whole entries only in a folder of runs, or may soon be."""
+    names = [entry.name for entry in folder.iterdir()]
+    if names and all(re.fullmatch("[0-9a-f]{64}", name) for name in names):
+        return True
+    # Whatever was wrong with the clock when DVC ended.
+    return abs(time.time() - folder.stat().st_mtime) < PATIENCE
 
 
 def damaged_memory(project: Path) -> list[str]:

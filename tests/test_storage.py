@@ -94,6 +94,7 @@ def test_damaged_memory_of_a_run_is_named_and_the_advice_mends_it(
     entries = sorted((reproduced.folder / ".dvc/cache/runs").glob("*/*/*"))
     for path in entries:
         damage(path)
+        os.utime(path.parent, (0, 0))
     found = run_cache(reproduced.folder)
     assert found is not None
     assert found.verdict == "problem"

@@ -13,6 +13,7 @@ from states import FULL, assert_undisturbed, lock, mended, outputs, record
 from pipeline.inputs import check_inputs
 from pipeline.lock import read_lock
 from pipeline.stage import PipelineError
+from pipeline.storage import run_cache
 
 # Root may read everything; so that it, too, meets a file that it may not read.
 WITHOUT_PRIVILEGES = [
@@ -189,6 +190,30 @@ def test_damaged_object_of_the_cache_gets_into_no_result(
         reproduced.run("dvc", "repro")
     assert_undisturbed(reproduced, original[0])
     record("cache object", path=path, damage=damage, found=found)
+
+
+@pytest.mark.parametrize("damage", DAMAGES if FULL else ["truncated"])
+@pytest.mark.usefixtures("own_home")
+@pytest.mark.parametrize("number", range(2) if FULL else [1])
+def test_damaged_memory_of_a_run_does_no_harm_or_is_named_by_the_doctor(
+    original: tuple[Project, list[str]], reproduced: Project, number: int, damage: str
+) -> None:
+    path = sorted((reproduced.folder / ".dvc/cache/runs").glob("*/*/*"))[number]
+    DAMAGES[damage](path)
+    os.utime(path.parent, (0, 0))
+    (reproduced.folder / "dvc.lock").unlink()
+    status, output = repro(reproduced)
+    assert "Traceback" not in output, output
+    if status:
+        if path.name not in output:
+            found = run_cache(reproduced.folder)
+            assert found is not None
+            assert str(path.parent.relative_to(reproduced.folder)) in found.advice
+        shutil.rmtree(path.parent)
+        reproduced.run("dvc", "repro")
+    assert_undisturbed(reproduced, original[0])
+    told = "told" if path.name in output else "named by the doctor"
+    record("run cache", damage=damage, found=told if status else "mended")
 
 
 @pytest.mark.parametrize("share", [step / 40 for step in range(40)] if FULL else [0.6])
