@@ -11,6 +11,7 @@ from side_by_side import report, side_by_side
 from pipeline.backend import keras, pin
 from pipeline.checkpoint import Checkpoint, run_key
 from pipeline.environment import surroundings
+from pipeline.sources import loaded_code
 from pipeline.stage import load_section
 from pipeline.training import TrainParams, train_network
 
@@ -36,7 +37,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=PROJECT) as folder:
 
         def train_with_checkpoints() -> None:
-            key = run_key({"surroundings": surroundings()}, [*training, *validation])
+            settings = {"surroundings": surroundings(), "code": loaded_code()}
+            key = run_key(settings, [*training, *validation])
             checkpoint = Checkpoint(key, Path(folder))
             train(checkpoint)
             checkpoint.clear()
