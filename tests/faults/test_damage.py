@@ -230,3 +230,17 @@ def test_lock_file_cut_off_anywhere_is_mended_or_named(
         assert reproduced.repro() == []
     assert_undisturbed(reproduced, original[0])
     record("lock file", share=share, found="told" if status else "mended")
+
+
+def test_lock_file_that_dvc_fails_of_without_a_reason_is_brought_back(
+    original: tuple[Project, list[str]], reproduced: Project
+) -> None:
+    content = lock(original[0])
+    end = content.index(b"hash: md5", content.index(b"\n  evaluate:")) + len(b"hash: m")
+    (reproduced.folder / "dvc.lock").write_bytes(content[:end])
+    status, output = repro(reproduced)
+    assert status == 255
+    assert output.endswith("ERROR: failed to reproduce 'evaluate': \n")
+    assert mended(reproduced, output) == "dvc.lock"
+    assert reproduced.repro() == []
+    assert_undisturbed(reproduced, original[0])
