@@ -34,4 +34,4 @@ def side_by_side(
 
 def report(what: str, ratio: float, target: str) -> None:
     """Print a ratio with what it is to be."""
-    print(f"  → {what}: {ratio:.2f} (target: {target})\n", flush=True)
+    print(f"  → {what}: {ratio:.3g} (target: {target})\n", flush=True)

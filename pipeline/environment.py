@@ -30,32 +30,14 @@ VARIABLES = (
 )
 # Beginnings of the names of those and of all others of these libraries.
 LIBRARIES = (
-    *(
-        "CUBLAS",
-        "CUDA",
-        "CUDNN",
-        "DNNL",
-        "GLIBC_",
-        "JAX",
-        "KERAS",
-        "MKL",
-        "NVIDIA",
-        "OMP_",
-        "ONEDNN",
-    ),
-    *("OPENBLAS", "TF_", "XLA"),
+    *("CUBLAS", "CUDA", "CUDNN", "DNNL", "GLIBC_", "JAX", "KERAS", "MKL", "NVIDIA", "OMP_"),
+    *("ONEDNN", "OPENBLAS", "TF_", "XLA"),
 )
 # Of those, what only says which device (whose name is known), how much to say, or is Terraform's.
 # A scheduler gives each job another device.
 INDIFFERENT = (
-    *(
-        "CUDA_VISIBLE_DEVICES",
-        "NVIDIA_VISIBLE_DEVICES",
-        "CUDA_MPS_PIPE",
-        "CUDA_MPS_LOG",
-        "CUDA_CACHE_PATH",
-    ),
-    *("TF_CPP_", "TF_CLI_", "TF_VAR_"),
+    *("CUDA_CACHE_PATH", "CUDA_MPS_LOG", "CUDA_MPS_PIPE", "CUDA_VISIBLE_DEVICES"),
+    *("NVIDIA_VISIBLE_DEVICES", "TF_CLI_", "TF_CPP_", "TF_VAR_"),
 )
 
 
