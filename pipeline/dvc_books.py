@@ -20,22 +20,20 @@ UNFINISHED = "what DVC was about to remember of a run as it ended"
 
 def rwlock(project: Path) -> Finding:
     """Return whether what DVC notes of who is at work here can be read, and is of now."""
+    from voluptuous import Invalid
+
     path = project / RWLOCK
     advice = f"`rm -f {RWLOCK}`, when no DVC is at work here"
     try:
         entries, written = json.loads(path.read_bytes()), path.stat().st_mtime
+        if entries == {}:
+            return good("nobody is at work here")
+        from dvc.rwlock import SCHEMA
+
+        SCHEMA(entries)
     except FileNotFoundError:
         return good("none, as before the first run")
-    except (ValueError, RecursionError) as error:
-        return problem(f"DVC cannot read {RWLOCK}, {WHAT_IT_IS}: {reason(error)}", advice)
-    if not entries and isinstance(entries, dict):
-        return good("nobody is at work here")
-    from dvc.rwlock import SCHEMA
-    from voluptuous import Invalid
-
-    try:
-        SCHEMA(entries)
-    except Invalid as error:
+    except (ValueError, RecursionError, Invalid) as error:
         return problem(f"DVC cannot read {RWLOCK}, {WHAT_IT_IS}: {reason(error)}", advice)
     readers = [who for some_who in entries.get("read", {}).values() for who in some_who]
     workers = {who["pid"] for who in [*entries.get("write", {}).values(), *readers]}
