@@ -10,10 +10,10 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 BIN := $(VENV)/bin
 # The stages' commands begin with `python`: the one of the environment.
 RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
-# Bytecode first: what a full disk has cut off would end Python 3.11 (python/cpython#126606).
+# No bytecode: what a full disk has cut off would end Python 3.11 (python/cpython#126606).
 define MEND
-$(RUN) python -m compileall -qqf pipeline || true
-$(RUN) python -m pipeline.tools.mend
+find pipeline -name '*.pyc' -delete
+$(RUN) python -B -m pipeline.tools.mend
 endef
 # What looks at the locked packages from outside: small, and set up without them.
 AUDIT := .venv-audit

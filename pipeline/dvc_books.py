@@ -7,7 +7,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-from pipeline.checkup import Finding, good, problem, some
+from pipeline.checkup import Finding, good, note, problem, some
 from pipeline.reason import reason
 from pipeline.stage import PipelineError
 
@@ -15,6 +15,7 @@ from pipeline.stage import PipelineError
 RWLOCK = ".dvc/tmp/rwlock"
 WHAT_IT_IS = "where it notes who is at work here"
 PATIENCE = 10  # seconds; it takes milliseconds
+PARTS = ".*.tmp"  # what DVC calls a file of a run until it is whole
 UNFINISHED = "what DVC was about to remember of a run as it ended"
 
 
@@ -23,7 +24,7 @@ def rwlock(project: Path) -> Finding:
     from voluptuous import Invalid
 
     path = project / RWLOCK
-    advice = f"`rm -f {RWLOCK}`, when no DVC is at work here"
+    advice = f"`rm -f {RWLOCK}`, when no DVC is at work here, nor in a container with this clone"
     try:
         entries, written = json.loads(path.read_bytes()), path.stat().st_mtime
         if entries == {}:
@@ -39,16 +40,17 @@ def rwlock(project: Path) -> Finding:
     workers = {who["pid"] for who in [*entries.get("write", {}).values(), *readers]}
     strangers = sorted(pid for pid in workers if _is_stranger(pid, written))
     if strangers:
-        return problem(
+        # Not for sure: two containers with one clone have numbers of their own.
+        return note(
             f"{RWLOCK}, {WHAT_IT_IS}, names process {some([str(pid) for pid in strangers])}, which "
-            "is now another one than DVC, for which DVC would wait",
+            "is another one than DVC by now; but `dvc repro` refuses to run beside it",
             advice,
         )
     return good("as DVC writes it")
 
 
 def _is_stranger(pid: int, written: float) -> bool:
-    """Return whether a process is surely another one than was noted under its number.
+    """Return whether a process looks like another one than was noted under its number.
 
     Numbers come again, above all where a machine or a container has started anew; DVC itself only
     asks whether there is such a process.
@@ -83,30 +85,53 @@ def runs_folder(project: Path) -> Path:
     return Path(cache or project / ".dvc/cache", "runs")
 
 
-def unfinished_runs(project: Path) -> list[Path]:
-    """Return the folders of runs that DVC was about to remember as it ended.
+def run_folders(project: Path) -> list[Path]:
+    """Return the folders in which DVC remembers runs, one for each input that it ran with.
 
-    An empty one, or a part of a file there, stops every later DVC that looks for that run, with an
-    error that names nothing. Those of the last seconds are left out: other clones may share the
-    cache, and one may be at it.
+    Others may lie beside them, since people choose where the cache is.
 
     Raises:
         PipelineError: DVC's settings cannot be read.
     """
     return [
         folder
-        for folder in sorted(runs_folder(project).glob("*/*"))
-        if folder.is_dir() and not _is_finished(folder)
+        for folder in sorted(runs_folder(project).glob("[0-9a-f][0-9a-f]/*"))
+        if re.fullmatch(f"{folder.parent.name}[0-9a-f]{{62}}", folder.name) and folder.is_dir()
     ]
 
 
-def _is_finished(folder: Path) -> bool:
-    """Return whether there are whole entries only in a folder of runs, or may soon be."""
-    names = [entry.name for entry in folder.iterdir()]
-    if names and all(re.fullmatch("[0-9a-f]{64}", name) for name in names):
-        return True
-    # Whatever was wrong with the clock when DVC ended.
-    return abs(time.time() - folder.stat().st_mtime) < PATIENCE
+def unfinished_runs(project: Path) -> list[Path]:
+    """Return the folders of runs that DVC was about to remember as it ended.
+
+    An empty one, or a part of a file there, stops every later DVC that looks for that run, with an
+    error that names nothing. Those of the last seconds are left out: other clones may share the
+    cache, and one may be at it. So are those of other users that cannot be read.
+
+    Raises:
+        PipelineError: DVC's settings cannot be read.
+    """
+    return [folder for folder in run_folders(project) if _is_unfinished(folder)]
+
+
+def _is_unfinished(folder: Path) -> bool:
+    try:
+        is_left = not any(folder.iterdir()) or any(folder.glob(PARTS))
+        # Whatever was wrong with the clock when DVC ended.
+        return is_left and abs(time.time() - folder.stat().st_mtime) >= PATIENCE
+    except OSError:
+        return False
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what DVC was about to remember of a run, and nothing else.
+
+    Raises:
+        OSError: It cannot be removed.
+    """
+    for part in folder.glob(PARTS):
+        part.unlink(missing_ok=True)
+    if not any(folder.iterdir()):
+        folder.rmdir()
 
 
 def damaged_memory(project: Path) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from pipeline.checkup import Finding, counted, good, note, problem, size, some
-from pipeline.dvc_books import runs_folder, unfinished_runs
+from pipeline.dvc_books import run_folders, runs_folder, unfinished_runs
 from pipeline.dvc_project import can_be_opened, opened
 from pipeline.lock import LockedStage, md5, read_lock
 from pipeline.stage import PipelineError
@@ -70,10 +70,12 @@ def run_cache(project: Path) -> Finding | None:
     if not can_be_opened(project):
         return None
     folder = runs_folder(project)
-    entries = [path for path in sorted(folder.glob("*/*/*")) if path.is_file()]
-    # Not the entry alone: an empty folder would stop DVC as well.
-    damaged = {path.parent for path in entries if not _is_whole(path)}
-    names = [_short(path, project) for path in sorted({*damaged, *unfinished_runs(project)})]
+    entries = [path for one in run_folders(project) for path in one.glob("*") if path.is_file()]
+    damaged = {path for path in entries if not _is_whole(path)}
+    # An empty folder would stop DVC as well.
+    left = {path.parent for path in entries if path not in damaged}
+    doomed = {path if path.parent in left else path.parent for path in damaged}
+    names = [_short(path, project) for path in sorted({*doomed, *unfinished_runs(project)})]
     if not names:
         return good(f"{counted(len(entries), 'run')} in {_short(folder, project)}")
     return problem(

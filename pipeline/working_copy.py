@@ -8,6 +8,7 @@ from pipeline.checkup import Finding, counted, good, note, problem, some
 from pipeline.lock import LOCK_FILE, Lock, parse_lock
 from pipeline.revisions import git, git_reason
 from pipeline.stage import PipelineError
+from pipeline.yaml_text import parse_yaml
 
 # It can do what it says with however many files, and keeps edits that are not committed.
 UNIX_LINES = (
@@ -18,6 +19,9 @@ UNIX_LINES = (
 CUT_OFF = re.compile(
     rb"([^\n]|\n *- path: .*\n|\n *hash: md5\n|\n *md5: .*\n|\n *md5: .*\.dir\n *size: .*\n)\Z"
 )
+
+# The kinds of hash that DVC 3 has.
+KINDS = frozenset({"md5", "md5-dos2unix"})
 
 
 def repository(project: Path) -> Finding:
@@ -113,8 +117,11 @@ def lock_file(project: Path, name: str = LOCK_FILE) -> Finding:
         stages = parse_lock(content, name)
     except PipelineError as error:
         return problem(str(error), advice)
-    if is_cut_off(content):
-        return problem(f"{name} is cut off within its last entry", advice)
+    if is_damaged(content):
+        return problem(
+            f"{name} is cut off within its last entry, or names a kind of hash that DVC has not",
+            advice,
+        )
     lost = _lost(stages, committed, name)
     if lost:
         return note(
@@ -124,9 +131,20 @@ def lock_file(project: Path, name: str = LOCK_FILE) -> Finding:
     return good(f"{counted(len(stages), 'stage')} recorded")
 
 
-def is_cut_off(content: bytes) -> bool:
-    """Return whether a lock file is empty, or ends within a line or within the entry of a file."""
-    return not content.strip() or bool(CUT_OFF.search(content))
+def is_damaged(content: bytes) -> bool:
+    """Return whether DVC would fail of a lock file that it takes for whole.
+
+    One that is empty, that ends within a line or within the entry of a file, or that names a kind
+    of hash that DVC does not have: it then fails without a reason.
+    """
+    if not content.strip() or CUT_OFF.search(content):
+        return True
+    try:
+        stages = parse_yaml(content)["stages"].values()
+        files = [file for stage in stages for of in ("deps", "outs") for file in stage.get(of, [])]
+        return not KINDS.issuperset(file.get("hash", "md5") for file in files)
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return False  # which DVC, or whoever reads it, tells of
 
 
 def _committed(project: Path, name: str) -> bytes | None:

@@ -4,10 +4,9 @@ DVC writes its lock files, and `.dvc/tmp/rwlock`, where it notes who is at work,
 in that moment, or on a full disk, it leaves a part, which the next `dvc repro` refuses. A lock
 file is taken from Git, or removed where Git has none; what it was is kept beside it, as *.damaged.
 What the lock then no longer knows of, `dvc repro` takes from DVC's run cache or runs again, to the
-same bytes. `.dvc/tmp/rwlock` is removed, also where it names a process whose number another one has
-by now, for which DVC would wait. What is whole is left alone, and so is a lock file that lacks only
-some of its stages: that may be on purpose, and `make doctor` tells of it. In its run cache, a DVC
-that ends just as it adds a run leaves a folder that stops the next one; it is removed.
+same bytes. `.dvc/tmp/rwlock` is removed. What is whole is left alone, and so is a lock file that
+lacks only some of its stages: that may be on purpose, and `make doctor` tells of it. In its run
+cache, a DVC that ends just as it adds a run leaves what stops the next one; it is removed.
 """
 
 import shutil
@@ -17,13 +16,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pipeline.dvc_books import RWLOCK, UNFINISHED, rwlock, unfinished_runs
+from pipeline.dvc_books import RWLOCK, UNFINISHED, remove_unfinished, rwlock, unfinished_runs
 from pipeline.dvc_project import opened
 from pipeline.inputs import LOCK_FILES
+from pipeline.lock import md5
+from pipeline.reason import reason
 from pipeline.revisions import PROJECT, git, git_reason
 from pipeline.stage import PipelineError
 from pipeline.tool import run_tool, tool_parser
-from pipeline.working_copy import is_cut_off, lock_file
+from pipeline.working_copy import is_damaged, lock_file
 from pipeline.yaml_text import TooDeepError, parse_yaml
 
 
@@ -43,13 +44,18 @@ def mend(project: Path = PROJECT) -> None:
             if name == RWLOCK:
                 done = _removed(project, name)
             elif _is_refused(repo, project / name):
-                done = _brought_back(project, name)
+                done = _brought_back(repo, project, name)
             else:  # beyond what this project reads, but DVC goes on with it
                 continue
             print(f"mend: {damage}. {done}", file=sys.stderr)
         for folder in unfinished_runs(project):
-            shutil.rmtree(folder)
-            print(f"mend: {folder}: {UNFINISHED}. It has been removed.", file=sys.stderr)
+            try:
+                remove_unfinished(folder)
+            except OSError as error:  # another user's, and of other runs than the next, perhaps
+                done = f"It cannot be removed: {reason(error)}"
+            else:
+                done = "It has been removed."
+            print(f"mend: {folder}: {UNFINISHED}. {done}", file=sys.stderr)
 
 
 def _damages(project: Path) -> dict[str, str]:
@@ -84,7 +90,7 @@ def _is_refused(repo: Any, path: Path) -> bool:
     from dvc.exceptions import DvcException
 
     content = path.read_bytes()
-    if is_cut_off(content):
+    if is_damaged(content):
         return True
     try:
         parse_yaml(content)
@@ -99,7 +105,7 @@ def _is_refused(repo: Any, path: Path) -> bool:
     return False
 
 
-def _brought_back(project: Path, name: str) -> str:
+def _brought_back(repo: Any, project: Path, name: str) -> str:
     path = project / name
     if b"\n<<<<<<< " in b"\n" + path.read_bytes():
         raise PipelineError(f"{name}: there is a conflict of a merge in it, to be resolved")
@@ -107,7 +113,8 @@ def _brought_back(project: Path, name: str) -> str:
     if listed.returncode not in {0, 1}:
         raise PipelineError(f"{name} is not whole, and Git fails: {git_reason(listed)}")
     is_committed = not git("cat-file", "-e", f"HEAD:./{name}", folder=project).returncode
-    kept = path.with_name(f"{path.name}.damaged")
+    # With a name by its content, so that it takes the place of no other.
+    kept = path.with_name(f"{path.name}.{md5(path)[:8]}.damaged")
     shutil.copyfile(path, kept)
     if listed.returncode and not is_committed:
         return f"{_removed(project, name)} What it was is in {kept.name}."
@@ -116,8 +123,10 @@ def _brought_back(project: Path, name: str) -> str:
     for place in places:
         brought = git("checkout", *place.split(), "--", name, folder=project)
         if brought.returncode:
+            # On a full disk Git has removed the file by then. This takes no space.
+            kept.replace(path)
             raise PipelineError(f"{name} is not whole, and Git fails: {git_reason(brought)}")
-        if not is_cut_off(path.read_bytes()):
+        if not _is_refused(repo, path):
             return f"It has been brought back from Git. What it was is in {kept.name}."
     raise PipelineError(f"{name} is not whole, nor is what Git has of it, which is there now")
 

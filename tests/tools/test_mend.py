@@ -10,10 +10,14 @@ import pytest
 from conftest import LOCK, ROOT, Project
 
 COMMAND = ("python", "-m", "pipeline.tools.mend")
-# A kill leaves none of it or a part; the last three end within an entry, or within a line.
+# A kill leaves none of it or a part; the last four end within an entry, or within a line.
 CUT = [
     LOCK[:length]
-    for length in (0, 1, 20, 40, LOCK.index("      md5"), LOCK.index("      size"), len(LOCK) - 1)
+    for length in (
+        *(0, 1, 20, 40),
+        *(LOCK.index(line) for line in ("    cmd", "      md5", "      size")),
+        len(LOCK) - 1,
+    )
 ]
 RWLOCK = '{"read": {}, "write": {"/x": {"pid": 1, "cmd": "dvc repro"}}}'
 
@@ -148,7 +152,7 @@ def test_note_is_left_alone_while_another_dvc_writes_it(committed: Project) -> N
     assert not rwlock(committed).exists()
 
 
-def test_bytecode_that_was_cut_off_is_written_anew(committed: Project) -> None:
+def test_bytecode_that_was_cut_off_stops_nothing(committed: Project) -> None:
     committed.stage("download")
     files = sorted(committed.folder.glob("pipeline/__pycache__/*.pyc"))
     assert len(files) > 5
@@ -156,47 +160,91 @@ def test_bytecode_that_was_cut_off_is_written_anew(committed: Project) -> None:
         path.write_bytes(path.read_bytes()[:100])
     # What `make repro` does first.
     makefile = (ROOT / "Makefile").read_text()
-    commands = re.findall(r"\$\(RUN\) (.*)", makefile.partition("define MEND")[2].split("endef")[0])
-    assert [command.split()[2] for command in commands] == ["compileall", "pipeline.tools.mend"]
+    lines = makefile.partition("define MEND\n")[2].partition("endef")[0].splitlines()
+    commands = [line.removeprefix("$(RUN) ") for line in lines]
+    assert [command.split()[0] for command in commands] == ["find", "python"]
     for command in commands:
         assert committed.run("sh", "-c", command) == ""
+    # A disk that is full as yet would only cut it off again.
+    assert not [*committed.folder.glob("pipeline/**/*.pyc")]
     committed.stage("download")
 
 
-def test_folder_of_a_run_that_dvc_was_about_to_remember_is_removed(reproduced: Project) -> None:
-    whole, empty = sorted((reproduced.folder / ".dvc/cache/runs").glob("*/*"))
-    for path in empty.iterdir():
+def test_what_dvc_was_about_to_remember_of_a_run_is_removed(reproduced: Project) -> None:
+    one, other = sorted((reproduced.folder / ".dvc/cache/runs").glob("*/*"))
+    for path in one.iterdir():
         path.rename(path.with_name(".abc.tmp"))
-    # It may be of another clone that shares the cache, and just be at it.
+    (entry,) = other.iterdir()
+    (other / ".abc.tmp").write_text("cmd: x\n")
+    # They may be of another clone that shares the cache, and just be at it.
     assert reproduced.run(*COMMAND) == ""
-    os.utime(empty, (0, 0))
+    for folder in (one, other):
+        os.utime(folder, (0, 0))
     output = reproduced.run(*COMMAND)
-    assert output.startswith(f"mend: {empty}: what DVC was about to remember of a run")
-    assert not empty.exists()
-    assert whole.exists()
+    assert [line.split(": ")[1] for line in output.splitlines()] == [str(one), str(other)]
+    assert not one.exists()
+    assert [*other.iterdir()] == [entry]
     assert reproduced.run(*COMMAND) == ""
     assert reproduced.repro() == []
 
 
-def test_what_a_lock_was_is_kept(committed: Project) -> None:
-    (committed.folder / "dvc.lock").write_text(LOCK[:-1])
-    assert "dvc.lock.damaged" in committed.run(*COMMAND)
-    assert (committed.folder / "dvc.lock.damaged").read_text() == LOCK[:-1]
+def test_of_a_cache_folder_only_what_dvc_left_there_is_removed(reproduced: Project) -> None:
+    runs = reproduced.folder / ".dvc/cache/runs"
+    (one, _) = sorted(runs.glob("*/*"))
+    # People choose where the cache is; and systems leave files of their own.
+    others = [runs / "detect/train1/best.pt", runs / "ab/best.pt", one / ".DS_Store"]
+    for path in others:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("precious")
+        os.utime(path.parent, (0, 0))
+    before = sorted(runs.rglob("*"))
+    assert reproduced.run(*COMMAND) == ""
+    assert sorted(runs.rglob("*")) == before
+
+
+def test_what_cannot_be_removed_is_told_and_stops_nothing(reproduced: Project) -> None:
+    one, other = sorted((reproduced.folder / ".dvc/cache/runs").glob("*/*"))
+    for folder in (one, other):
+        for path in folder.iterdir():
+            path.unlink()
+        os.utime(folder, (0, 0))
+    # As of another user; for root, there is no other way.
+    (one / ".abc.tmp").mkdir()
+    os.utime(one, (0, 0))
+    first, second = reproduced.run(*COMMAND).splitlines()
+    assert str(one) in first
+    assert "It cannot be removed: " in first
+    assert str(other) in second
+    assert "It has been removed." in second
+
+
+def test_what_a_lock_was_is_kept_each_time(committed: Project) -> None:
+    for content in (LOCK[:-1], LOCK[:-2]):
+        (committed.folder / "dvc.lock").write_text(content)
+        assert re.search(r"dvc\.lock\..*\.damaged", committed.run(*COMMAND))
+    kept = {path.read_text() for path in committed.folder.glob("*.damaged")}
+    assert kept == {LOCK[:-1], LOCK[:-2]}
     assert committed.run("git", "status", "--porcelain") == ""
 
 
-def test_lock_that_is_staged_cut_off_comes_back_from_the_last_commit(committed: Project) -> None:
-    (committed.folder / "dvc.lock").write_text(LOCK[:-1])
+@pytest.mark.parametrize("content", CUT)
+def test_lock_that_is_staged_cut_off_comes_back_from_the_last_commit(
+    committed: Project, content: str
+) -> None:
+    (committed.folder / "dvc.lock").write_text(content)
     committed.run("git", "add", "dvc.lock")
     assert "brought back from Git" in committed.run(*COMMAND)
     assert lock(committed) == LOCK
 
 
-def test_lock_that_is_cut_off_in_every_place_of_git_is_left_and_told(committed: Project) -> None:
-    (committed.folder / "dvc.lock").write_text(LOCK[:-1])
+@pytest.mark.parametrize("content", CUT)
+def test_lock_that_is_cut_off_in_every_place_of_git_is_left_and_told(
+    committed: Project, content: str
+) -> None:
+    (committed.folder / "dvc.lock").write_text(content)
     committed.commit("Cut")
     assert "nor is what Git has of it" in committed.run(*COMMAND, status=2)
-    assert lock(committed) == LOCK[:-1]
+    assert lock(committed) == content
 
 
 def test_failure_of_git_is_not_taken_for_a_file_that_it_does_not_have(committed: Project) -> None:
@@ -228,22 +276,34 @@ def test_failure_of_git_to_bring_it_back_is_told_as_such(committed: Project) -> 
     assert lock(committed) == LOCK[:-1]
 
 
-def test_note_of_a_process_whose_number_another_one_has_by_now_is_removed(
-    reproduced: Project,
-) -> None:
-    other = reproduced.start("sleep", "60")
-    noted = {str(reproduced.folder / "data"): {"pid": other.pid, "cmd": "dvc repro"}}
-    path = rwlock(reproduced)
+def test_kind_of_hash_that_dvc_has_not_comes_back_from_git(committed: Project) -> None:
+    """DVC takes such a file, and then ends without a reason."""
+    flipped = LOCK.replace("      md5", "      hash: mt5\n      md5")
+    (committed.folder / "dvc.lock").write_text(flipped)
+    assert "brought back from Git" in committed.run(*COMMAND)
+    assert lock(committed) == LOCK
+
+
+def test_lock_that_git_could_not_write_is_found_damaged_again(committed: Project) -> None:
+    """As on a full disk, where Git has removed a file by the time that it fails."""
+    (committed.folder / "dvc.lock").write_text(LOCK[:-1])
+    # A filter, since this is where Git fails on root's own disk, too.
+    committed.run("git", "config", "filter.fails.smudge", "rm -f dvc.lock; exit 1")
+    committed.run("git", "config", "filter.fails.required", "true")
+    (committed.folder / ".git/info/attributes").write_text("dvc.lock filter=fails\n")
+    for _ in range(2):
+        assert "Git fails" in committed.run(*COMMAND, status=2)
+        assert lock(committed) == LOCK[:-1]
+
+
+def test_note_that_can_be_read_is_left_to_people(committed: Project) -> None:
+    """Another container with the same clone has numbers of processes of its own."""
+    other = committed.start("sleep", "60")
+    noted = {str(committed.folder / "data"): {"pid": other.pid, "cmd": "dvc repro"}}
+    path = rwlock(committed)
     path.write_text(json.dumps({"write": noted}))
-    reproduced.edit_params(lambda params: params["evaluate"].update(certainty=0.8))
-    refused = reproduced.start("dvc", "repro")
-    output, _ = refused.communicate()
-    os.utime(path, (0, 0))  # as of before the machine started anew
-    said = reproduced.run(*COMMAND)
+    os.utime(path, (0, 0))
+    assert committed.run(*COMMAND) == ""
     other.kill()
     other.communicate()
-    # This is why: for DVC, it is still at work.
-    assert refused.returncode == 255
-    assert f"(PID {other.pid}): dvc repro" in output
-    assert "It has been removed." in said
-    assert "evaluate" in reproduced.repro()
+    assert json.loads(path.read_text())["write"] == noted
