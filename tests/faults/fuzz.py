@@ -70,6 +70,25 @@ class Campaign:
         path = self.folder / f"input{self.target.suffix}"
         path.write_bytes(content)
         before = peak_memory()
+        seconds = self.read(path, count=count)
+        if not count:
+            return
+        if seconds > self.target.slowest:
+            # The system may have charged its own work to this process; it does not do so twice.
+            seconds = min(seconds, self.read(path, count=False))
+        self.executions += 1
+        self.slowest = max(self.slowest, seconds)
+        if seconds > self.target.slowest:
+            raise UnexpectedError(f"took {seconds:.1f} s")
+        if peak_memory() - before > MOST_MEMORY:
+            raise UnexpectedError(f"took {peak_memory() - before:.0f} MiB of memory")
+
+    def read(self, path: Path, *, count: bool) -> float:
+        """Read a file, and return how many seconds of a processor it took.
+
+        Raises:
+            UnexpectedError: It ended in another way than it may.
+        """
         begun = time.process_time()  # not of the clock, which goes on while others have their turn
         try:
             self.target.read(path)
@@ -78,15 +97,7 @@ class Campaign:
             check_message(str(error))
         except Exception as error:
             raise UnexpectedError(f"{type(error).__name__}: {error}") from error
-        seconds = time.process_time() - begun
-        if not count:
-            return
-        self.executions += 1
-        self.slowest = max(self.slowest, seconds)
-        if seconds > self.target.slowest:
-            raise UnexpectedError(f"took {seconds:.1f} s")
-        if peak_memory() - before > MOST_MEMORY:
-            raise UnexpectedError(f"took {peak_memory() - before:.0f} MiB of memory")
+        return time.process_time() - begun
 
     def __str__(self) -> str:
         seconds = time.perf_counter() - self.started
