@@ -96,7 +96,7 @@ def run_folders(project: Path) -> list[Path]:
     return [
         folder
         for folder in sorted(runs_folder(project).glob("[0-9a-f][0-9a-f]/*"))
-        if re.fullmatch(f"{folder.parent.name}[0-9a-f]{{62}}", folder.name) and folder.is_dir()
+        if re.fullmatch(f"{folder.parent.name}[0-9a-f]{{62}}", folder.name)
     ]
 
 
