@@ -13,7 +13,7 @@ RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
 # No bytecode: what a full disk has cut off would end Python 3.11 (python/cpython#126606).
 define MEND
 find pipeline -name '*.pyc' -delete
-$(RUN) python -B -m pipeline.tools.mend
+$(RUN) python -B -m pipeline doctor --fix
 endef
 # What looks at the locked packages from outside: small, and set up without them.
 AUDIT := .venv-audit
@@ -28,17 +28,17 @@ repro: $(VENV)/.installed  ## Run what has changed of the pipeline, all of it th
 	$(RUN) dvc repro
 
 demo: $(VENV)/.installed  ## Run the whole pipeline in demo/ on scikit-learn's digits, without download
-	$(RUN) python -m pipeline.tools.demo
+	$(RUN) python -m pipeline demo
 
 study: $(VENV)/.installed  ## Train each recipe with ten seeds; goes on where it was interrupted (an hour)
 	$(MEND)
 	$(RUN) dvc repro studies/dvc.yaml
 
 compare: $(VENV)/.installed  ## Compare what lies here with BASE=..., by default main: better, worse or noise?
-	$(RUN) python -m pipeline.tools.compare $(BASE)
+	$(RUN) python -m pipeline compare $(BASE)
 
 verify: $(VENV)/.installed  ## Run the last commit from scratch, aside: do its results come out again?
-	$(RUN) python -m pipeline.tools.verify
+	$(RUN) python -m pipeline verify
 
 test: $(VENV)/.installed  ## Run the tests
 	$(RUN) python -m pytest -n 3 --dist worksteal
@@ -68,10 +68,10 @@ bench: $(VENV)/.installed  ## Measure speed and memory, as ratios taken side by 
 BENCH := PYTHONPATH="$(CURDIR)" env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE python
 
 plots: $(VENV)/.installed  ## Open a page of the plots that needs no network; with BASE=..., beside those of BASE
-	$(RUN) python -m pipeline.tools.plots $(BASE)
+	$(RUN) python -m pipeline plots $(BASE)
 
 doctor: $(VENV)/.installed  ## Look at this set-up: what is good, what is not, and what to do about that
-	$(RUN) python -m pipeline.tools.doctor
+	$(RUN) python -m pipeline doctor
 
 lock: $(VENV)/.installed  ## Resolve the dependencies of pyproject.toml anew into requirements*.lock
 	$(RUN) uv pip compile -q --upgrade $(COMPILE) --extra s3 --group dev -o requirements.lock pyproject.toml

@@ -12,13 +12,13 @@ import numpy as np
 from epoch import TRAINING, VALIDATION, random_examples
 from side_by_side import report, side_by_side
 
-from pipeline.backend import keras, pin
-from pipeline.checkpoint import Checkpoint, run_key
-from pipeline.environment import surroundings
-from pipeline.epoch_trainer import Epoch
-from pipeline.sources import loaded_code
-from pipeline.stage import load_section
-from pipeline.training import TrainParams, train_network
+from pipeline.model.backend import keras, pin
+from pipeline.training.checkpoint import Checkpoint, run_key
+from pipeline.training.environment import surroundings
+from pipeline.training.epochs import Epoch
+from pipeline.training.sources import loaded_code
+from pipeline.runtime.params import load_section
+from pipeline.training.loop import TrainParams, train_network
 
 PROJECT = Path(__file__).parents[1]
 

@@ -10,13 +10,13 @@ import numpy as np
 from epoch import LAYERS, TRAINING, VALIDATION, random_examples
 from side_by_side import report, side_by_side
 
-from pipeline.backend import keras, pin
-from pipeline.distortion import Strength
-from pipeline.epoch_trainer import train_epochs
-from pipeline.network import build_network
-from pipeline.recipe import build_optimizer
-from pipeline.stage import load_section
-from pipeline.training import TrainParams
+from pipeline.model.backend import keras, pin
+from pipeline.training.distortion import Strength
+from pipeline.training.epochs import train_epochs
+from pipeline.model.network import build_network
+from pipeline.training.recipe import build_optimizer
+from pipeline.runtime.params import load_section
+from pipeline.training.loop import TrainParams
 
 PROJECT = Path(__file__).parents[1]
 SIDE = 28

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from side_by_side import report, side_by_side
 
-from pipeline.backend import keras, pin
-from pipeline.epoch_trainer import train_epochs
-from pipeline.examples import Examples
-from pipeline.network import build_network
+from pipeline.model.backend import keras, pin
+from pipeline.training.epochs import train_epochs
+from pipeline.runtime.examples import Examples
+from pipeline.model.network import build_network
 
 TRAINING, VALIDATION, BATCH, LAYERS = 55_000, 5_000, 1000, (784, 128, 64, 16, 10)
 EPOCHS = 4  # a round; the first of them is left out, since fit sets up its iterators in it

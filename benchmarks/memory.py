@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from side_by_side import report, side_by_side
 
-from pipeline.idx import write_idx
+from pipeline.data.idx import write_idx
 
 COUNTS = (60_000, 600_000)
 # The peak of this process alone; getrusage would count what its parent held.

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from ruamel.yaml import YAML
 from s3_server import S3, Bucket
 
-from pipeline.idx import write_idx
+from pipeline.data.idx import write_idx
 
 ROOT = Path(__file__).parents[1]
 NAMES = {

@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter
 from ruamel.yaml import YAML
 
-from pipeline.assessment import Answers, EvaluateParams, assessment, operating_points
-from pipeline.calibration import reliability_table
-from pipeline.classification import class_table, classification_metrics
-from pipeline.predictions import predictions_table, write_predictions
-from pipeline.rejection import risk_coverage
-from pipeline.results import write_metrics, write_table
-from pipeline.robustness import accuracies
-from pipeline.run import Metrics, OperatingPoints, Run
-from pipeline.stage import load_section
+from pipeline.evaluation.assessment import Answers, EvaluateParams, assessment, operating_points
+from pipeline.evaluation.calibration import reliability_table
+from pipeline.evaluation.classification import class_table, classification_metrics
+from pipeline.evaluation.predictions import predictions_table, write_predictions
+from pipeline.evaluation.rejection import risk_coverage
+from pipeline.evaluation.results import write_metrics, write_table
+from pipeline.evaluation.robustness import accuracies
+from pipeline.report.run import Metrics, OperatingPoints, Run
+from pipeline.runtime.params import load_section
 from pipeline.stages.plot import shown_parameters
 
 PARAMETERS = ROOT / "params.yaml"

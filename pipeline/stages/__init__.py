@@ -1,1 +1,1 @@
-"""The stages of ``dvc.yaml``, one module each: download, preprocess, train, evaluate, plot."""
+"""The stages of ``dvc.yaml``, a module each: download, preprocess, train, evaluate, plot."""

@@ -13,10 +13,10 @@ from typing import Annotated
 
 from pydantic import Field
 
-from pipeline.atomic import replacing
-from pipeline.command import run_stage
-from pipeline.mirrors import fetch
-from pipeline.stage import Section
+from pipeline.data.mirrors import fetch
+from pipeline.runtime.atomic import replacing
+from pipeline.runtime.command import run_stage
+from pipeline.runtime.params import Section
 
 
 class RemoteFile(Section):

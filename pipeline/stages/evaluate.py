@@ -10,19 +10,19 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline.assessment import Answers, EvaluateParams, assessment, operating_points
-from pipeline.backend import pin
-from pipeline.calibration import reliability_table
-from pipeline.classification import class_table, classification_metrics
-from pipeline.command import run_stage
-from pipeline.examples import Examples, as_squares, load_examples
-from pipeline.model_file import load_model
-from pipeline.predictions import predictions_table, write_predictions
-from pipeline.rejection import risk_coverage
-from pipeline.results import write_metrics, write_table
-from pipeline.robustness import accuracies, robustness_metrics
-from pipeline.stage import PipelineError
-from pipeline.wording import accuracy_sentence, rejection_sentence
+from pipeline.evaluation.assessment import Answers, EvaluateParams, assessment, operating_points
+from pipeline.evaluation.calibration import reliability_table
+from pipeline.evaluation.classification import class_table, classification_metrics
+from pipeline.evaluation.predictions import predictions_table, write_predictions
+from pipeline.evaluation.rejection import risk_coverage
+from pipeline.evaluation.results import write_metrics, write_table
+from pipeline.evaluation.robustness import accuracies, robustness_metrics
+from pipeline.evaluation.wording import accuracy_sentence, rejection_sentence
+from pipeline.model.backend import pin
+from pipeline.model.file import load_model
+from pipeline.runtime.command import run_stage
+from pipeline.runtime.errors import PipelineError
+from pipeline.runtime.examples import Examples, as_squares, load_examples
 
 LARGEST_DISAGREEMENT = 0.001
 

@@ -6,18 +6,24 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field, PositiveInt
 
-from pipeline.atomic import write_text
-from pipeline.command import run_stage
-from pipeline.curves import read_curves
-from pipeline.evaluation_figures import reliability_figure, risk_coverage_figure
-from pipeline.examples import as_squares, load_array
-from pipeline.figures import confusion_figure, gallery_figure, learning_curves_figure, save_figure
-from pipeline.predictions import read_predictions
-from pipeline.results import read_metrics, read_table
-from pipeline.robustness import PERTURBATIONS
-from pipeline.run import Metrics, OperatingPoints, Run
-from pipeline.run_page import run_page
-from pipeline.stage import PARAMS_FILE, PipelineError, Section, read_params, read_section
+from pipeline.evaluation.predictions import read_predictions
+from pipeline.evaluation.results import read_metrics, read_table
+from pipeline.evaluation.robustness import PERTURBATIONS
+from pipeline.report.curves import read_curves
+from pipeline.report.evaluation_figures import reliability_figure, risk_coverage_figure
+from pipeline.report.figures import (
+    confusion_figure,
+    gallery_figure,
+    learning_curves_figure,
+    save_figure,
+)
+from pipeline.report.page import run_page
+from pipeline.report.run import Metrics, OperatingPoints, Run
+from pipeline.runtime.atomic import write_text
+from pipeline.runtime.command import run_stage
+from pipeline.runtime.errors import PipelineError
+from pipeline.runtime.examples import as_squares, load_array
+from pipeline.runtime.params import PARAMS_FILE, Section, read_params, read_section
 
 
 class PlotParams(Section):
@@ -31,7 +37,7 @@ def plot(
     params: PlotParams,
     *,
     parameters: Path = PARAMS_FILE,
-    template: Path = Path("pipeline/run_page.html"),
+    template: Path = Path("pipeline/report/page.html"),
     test_images: Path = Path("data/processed/test_images.npy"),
     operating_points: Path = Path("data/model/operating_points.json"),
     environment: Path = Path("reports/environment.json"),

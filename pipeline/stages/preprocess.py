@@ -13,13 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, NonNegativeInt, PositiveInt
 
-from pipeline.atomic import replacing
-from pipeline.command import run_stage
-from pipeline.idx import IdxFile, open_idx
-from pipeline.split import stratified_choice
-from pipeline.stage import PipelineError, Section
-
-MOST_TEST_IMAGES = 200_000  # of more, the table of predictions would be too large to be read
+from pipeline.data.idx import IdxFile, open_idx
+from pipeline.data.split import stratified_choice
+from pipeline.runtime.atomic import replacing
+from pipeline.runtime.command import run_stage
+from pipeline.runtime.errors import PipelineError
+from pipeline.runtime.params import Section
 
 
 class PreprocessParams(Section):
@@ -50,8 +49,7 @@ def preprocess(
 
     Raises:
         IdxError: A raw file is damaged or not what it should be.
-        PipelineError: Images and labels do not belong together or cannot be split as asked, or
-            there are too many test images.
+        PipelineError: Images and labels do not belong together or cannot be split as asked.
     """
     with _open_pair(raw_train_images, raw_train_labels) as (images, labels_file):
         labels = read_labels(labels_file, params.classes)
@@ -67,11 +65,6 @@ def preprocess(
             raise PipelineError(
                 f"{raw_test_images} has images of {images.shape[1:]} pixels, "
                 f"but {raw_train_images} of {pixels}"
-            )
-        if images.shape[0] > MOST_TEST_IMAGES:
-            raise PipelineError(
-                f"{raw_test_images}: expected at most {MOST_TEST_IMAGES} images, "
-                f"found {images.shape[0]}"
             )
         labels = read_labels(labels_file, params.classes)
         write_images(images, {test_images: np.ones(len(labels), bool)})

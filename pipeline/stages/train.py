@@ -8,15 +8,15 @@ from its last checkpoint, in data/checkpoints/, and ends with the same bytes.
 import json
 from pathlib import Path
 
-from pipeline import sources
-from pipeline.atomic import write_text
-from pipeline.backend import keras, pin
-from pipeline.checkpoint import Checkpoint, run_key
-from pipeline.command import run_stage
-from pipeline.environment import environment, surroundings
-from pipeline.examples import load_examples
-from pipeline.model_file import save_model
-from pipeline.training import TrainParams, train_network
+from pipeline.model.backend import keras, pin
+from pipeline.model.file import save_model
+from pipeline.runtime.atomic import write_text
+from pipeline.runtime.command import run_stage
+from pipeline.runtime.examples import load_examples
+from pipeline.training import sources
+from pipeline.training.checkpoint import Checkpoint, run_key
+from pipeline.training.environment import environment, surroundings
+from pipeline.training.loop import TrainParams, train_network
 
 
 def train(

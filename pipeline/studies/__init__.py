@@ -1,1 +1,4 @@
-"""Verbs that look at the recipes as such: the stages of ``studies/dvc.yaml``, and the search."""
+"""The recipes as such: the stages of ``studies/dvc.yaml``, a module each, and the search.
+
+train → assess → summarise; cross_validate → find_label_doubts → plot_label_doubts
+"""

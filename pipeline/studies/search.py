@@ -16,17 +16,18 @@ from typing import Any
 import pandas as pd
 from pydantic import Field, ValidationError
 
-from pipeline.atomic import replacing
-from pipeline.backend import keras, pin
-from pipeline.command import clear_ending
-from pipeline.distortion import Strength
-from pipeline.examples import load_examples
-from pipeline.recipe import Recipe
-from pipeline.stage import PipelineError, Section, load_section
-from pipeline.study import Seeds
-from pipeline.training import TrainParams, train_network
+from pipeline.model.backend import keras, pin
+from pipeline.runtime.atomic import replacing
+from pipeline.runtime.command import clear_ending
+from pipeline.runtime.errors import PipelineError
+from pipeline.runtime.examples import load_examples
+from pipeline.runtime.params import PARAMS_FILE, Section, load_section
+from pipeline.studies.results.study import Seeds
+from pipeline.training.distortion import Strength
+from pipeline.training.loop import TrainParams, train_network
+from pipeline.training.recipe import Recipe
 
-STUDIES_PARAMS = Path("studies/params.yaml")
+PIPELINE_PARAMS = Path("../params.yaml")
 SCORES = ["val_loss", "val_accuracy"]
 
 
@@ -51,14 +52,14 @@ def search(
     train_labels: Path = Path("data/processed/train_labels.npy"),
     validation_images: Path = Path("data/processed/validation_images.npy"),
     validation_labels: Path = Path("data/processed/validation_labels.npy"),
-    table: Path = Path("studies/search.csv"),
+    table: Path = Path("search.csv"),
 ) -> None:
     """Add the missing rows to the table, and print the mean scores of every setting in it.
 
     Raises:
         PipelineError: A setting is no recipe, or cannot be trained, or the table is damaged.
     """
-    base = load_section("train", TrainParams, recipe=params.base)
+    base = load_section("train", TrainParams, PIPELINE_PARAMS, recipe=params.base)
     tries = [
         base.model_copy(update={"recipe": varied(base.recipe, setting, number), "seed": seed})
         for number, setting in enumerate(params.settings)
@@ -96,7 +97,7 @@ def varied(base: Recipe, setting: dict[str, Any], number: int) -> Recipe:
     except ValidationError as error:
         problem = error.errors()[0]
         place = ".".join(map(str, ("search.settings", number, *problem["loc"])))
-        raise PipelineError(f"{STUDIES_PARAMS}: {place}: {problem['msg']}") from error
+        raise PipelineError(f"{PARAMS_FILE}: {place}: {problem['msg']}") from error
 
 
 def as_row(params: TrainParams) -> dict[str, str]:
@@ -166,13 +167,13 @@ def mean_scores(rows: Sequence[dict[str, str]]) -> pd.DataFrame:
 def main() -> None:
     """Parse the command line, which knows only ``--help``, and search."""
     argparse.ArgumentParser(
-        prog="python -m pipeline.studies.search",
+        prog="python -m pipeline study search",
         description=__doc__,
-        epilog="Run it in the project's root folder.",
+        epilog="Exit codes: 0 done, 1 failed, with the reason in one line.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     ).parse_args()
     with clear_ending("search"):
-        search(load_section("search", SearchParams, STUDIES_PARAMS))
+        search(load_section("search", SearchParams))
 
 
 if __name__ == "__main__":

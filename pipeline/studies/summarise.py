@@ -1,38 +1,40 @@
 """Put the runs of the seed study together: three tables, a summary and a picture."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import pandas as pd
-from pydantic import Field, FiniteFloat
+from pydantic import FiniteFloat
 from typing_extensions import TypedDict
 
-from pipeline.atomic import write_text
-from pipeline.command import run_stage
-from pipeline.figures import save_figure
-from pipeline.reason import reason
-from pipeline.results import read_metrics, write_metrics, write_table
-from pipeline.run import Calibration, Decision, OperatingPoints
-from pipeline.stage import PipelineError, Section
-from pipeline.study import (
+from pipeline.evaluation.results import parse_table, read_metrics, write_metrics, write_table
+from pipeline.report.figures import save_figure
+from pipeline.report.run import Calibration, Decision, OperatingPoints
+from pipeline.runtime.atomic import write_text
+from pipeline.runtime.command import run_checked, stage_parser
+from pipeline.runtime.errors import PipelineError, reason
+from pipeline.runtime.params import load_section
+from pipeline.studies.results.figures import runs_figure
+from pipeline.studies.results.rejection import (
+    calibration_summary,
+    rejection_summary,
+    rejection_table,
+)
+from pipeline.studies.results.study import (
     ERROR_COLUMNS,
     ERRORS_FILE,
     RUN_COLUMNS,
     RUNS_FILE,
-    RecipeNames,
-    Seeds,
+    StudyParams,
     parse_study,
     summary,
 )
-from pipeline.study_figures import runs_figure
-from pipeline.study_rejection import calibration_summary, rejection_summary, rejection_table
-from pipeline.table import parse_table
 
 DPI = 150
 
 
 class RunFacts(TypedDict):
-    """What ``repeat`` writes of a run, as far as it is read here."""
+    """What ``assess`` writes of a run, as far as it is read here."""
 
     recipe: str
     seed: int
@@ -46,22 +48,15 @@ class RunFacts(TypedDict):
     environment: dict[str, Any]
 
 
-class SummariseParams(Section):
-    """Section ``summarise`` of ``studies/params.yaml``."""
-
-    recipes: RecipeNames
-    seeds: Annotated[Seeds, Field(min_length=2)]
-
-
 def summarise(
-    params: SummariseParams,
+    params: StudyParams,
     *,
-    runs: Path = Path("studies/runs"),
+    runs: Path = Path("runs"),
     runs_table: Path = Path(RUNS_FILE),
     errors_table: Path = Path(ERRORS_FILE),
-    rejection: Path = Path("studies/rejection.csv"),
-    summary_file: Path = Path("studies/summary.json"),
-    picture: Path = Path("studies/runs.png"),
+    rejection: Path = Path("rejection.csv"),
+    summary_file: Path = Path("summary.json"),
+    picture: Path = Path("runs.png"),
 ) -> None:
     """Write what the runs of every recipe with every seed come to.
 
@@ -77,12 +72,8 @@ def summarise(
             raise PipelineError(
                 f"{runs}: {odd[0]['recipe']}-{odd[0]['seed']} has other {key} than "
                 f"{facts[0]['recipe']}-{facts[0]['seed']}, as {len(odd)} runs have: run all of one "
-                "network in one environment, with `dvc repro --force studies/dvc.yaml`"
+                "network in one environment, with `dvc repro --force` in studies/"
             )
-    used = {f"{recipe}-{seed}" for recipe, seed in pairs}
-    others = sorted(file.name for file in runs.iterdir() if file.stem not in used)
-    if others:
-        print(f"Not of the study, and to be deleted in {runs}: {', '.join(others)}")
     runs_rows = pd.DataFrame(facts)[RUN_COLUMNS].to_csv(index=False, lineterminator="\n")
     write_text(runs_table, runs_rows)
     write_text(errors_table, pd.concat(errors).to_csv(index=False, lineterminator="\n"))
@@ -120,5 +111,11 @@ def read_run(runs: Path, recipe: str, seed: int) -> tuple[RunFacts, pd.DataFrame
         raise PipelineError(f"{table}: not the errors of a run: {reason(error)}") from error
 
 
+def main() -> None:
+    """Parse the command line, which knows only ``--help``, and put the runs together."""
+    stage_parser("summarise", "study").parse_args()
+    run_checked("summarise", summarise, lambda: (load_section("study", StudyParams),))
+
+
 if __name__ == "__main__":
-    run_stage(summarise, SummariseParams, Path("studies"))
+    main()

@@ -1,1 +1,4 @@
-"""Commands that people run around the pipeline."""
+"""What people and CI run around the pipeline, each tool in a folder of its own.
+
+``command_line`` and ``page`` are what they share. ``python -m pipeline`` lists them.
+"""

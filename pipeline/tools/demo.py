@@ -20,8 +20,8 @@ from ruamel.yaml import YAML
 from scipy.ndimage import zoom
 from sklearn.datasets import load_digits
 
-from pipeline.dvc_command import dvc_environment
-from pipeline.idx import write_idx
+from pipeline.data.idx import write_idx
+from pipeline.history.dvc_command import dvc_environment
 
 PROJECT = Path(__file__).parents[2]
 TEST_SIZE = 397
@@ -116,7 +116,7 @@ def use_data_set(folder: Path, files: dict[str, NDArray[np.uint8]]) -> None:
 def main() -> None:
     """Parse the command line, which knows only ``--help``, and run the demo."""
     argparse.ArgumentParser(
-        prog="python -m pipeline.tools.demo",
+        prog="python -m pipeline demo",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     ).parse_args()

@@ -31,7 +31,7 @@ if __name__ == "__main__":
 
 from fuzz_targets import LARGEST_INPUT, TARGETS, Target
 
-from pipeline.stage import PipelineError
+from pipeline.runtime.errors import PipelineError
 
 MOST_MEMORY = 256  # MiB that one file may take beyond the peak so far
 LONGEST_MESSAGE = 10_000  # characters

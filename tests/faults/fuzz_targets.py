@@ -25,12 +25,13 @@ import h5py
 import numpy as np
 from fuzz_worker import REPLY, SIZE
 
-from pipeline import hdf5_arrays
-from pipeline.examples import load_array
-from pipeline.hdf5_reader import MOST_MEMORY
-from pipeline.idx import IdxError, open_idx
-from pipeline.predictions import parse_predictions
-from pipeline.stage import PipelineError, load_section
+from pipeline.model import hdf5_arrays
+from pipeline.runtime.examples import load_array
+from pipeline.model.hdf5_reader import MOST_MEMORY
+from pipeline.data.idx import IdxError, open_idx
+from pipeline.evaluation.predictions import parse_predictions
+from pipeline.runtime.errors import PipelineError
+from pipeline.runtime.params import load_section
 
 ROOT = Path(__file__).parents[2]
 LARGEST_INPUT = 1 << 16  # bytes
@@ -267,8 +268,8 @@ def worker() -> Worker:
 
 
 def read_model(path: Path) -> None:
-    from pipeline.backend import keras
-    from pipeline.model_file import load_model
+    from pipeline.model.backend import keras
+    from pipeline.model.file import load_model
 
     with mock.patch.object(hdf5_arrays, "_asked", worker().asked):
         load_model(path)
@@ -277,9 +278,9 @@ def read_model(path: Path) -> None:
 
 @functools.cache
 def model_seeds() -> list[bytes]:
-    from pipeline.backend import keras
-    from pipeline.model_file import save_model
-    from pipeline.network import build_network
+    from pipeline.model.backend import keras
+    from pipeline.model.file import save_model
+    from pipeline.model.network import build_network
 
     schedule = keras.optimizers.schedules.CosineDecay(
         0.0, decay_steps=8, warmup_target=0.01, warmup_steps=2

@@ -12,7 +12,7 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from pipeline.hdf5_reader import answer
+from pipeline.model.hdf5_reader import answer
 
 # Exit status, seconds of a processor, KiB of memory at the peak, bytes that were written.
 REPLY = struct.Struct("<idQQ")

@@ -9,7 +9,7 @@ from typing import Any
 
 from conftest import ROOT, Project
 
-from pipeline.lock import read_lock
+from pipeline.runtime.lock import read_lock
 
 # `make faults` sets it; `make test` does a little of everything.
 FULL = os.environ.get("FAULTS") == "full"

@@ -10,10 +10,10 @@ import pytest
 from conftest import Project
 from states import FULL, assert_undisturbed, lock, mended, outputs, record
 
-from pipeline.inputs import check_inputs
-from pipeline.lock import read_lock
-from pipeline.stage import PipelineError
-from pipeline.storage import run_cache
+from pipeline.runtime.inputs import check_inputs
+from pipeline.runtime.lock import read_lock
+from pipeline.runtime.errors import PipelineError
+from pipeline.tools.doctor.storage import run_cache
 
 # Root may read everything; so that it, too, meets a file that it may not read.
 WITHOUT_PRIVILEGES = [

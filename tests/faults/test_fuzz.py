@@ -9,7 +9,7 @@ import pytest
 from fuzz import Campaign, UnexpectedError, run
 from fuzz_targets import TARGETS, Target
 
-from pipeline.stage import PipelineError
+from pipeline.runtime.errors import PipelineError
 
 EXECUTIONS = {"idx": 1500, "params": 400, "predictions": 1000, "model": 400, "array": 1500}
 

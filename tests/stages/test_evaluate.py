@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from test_hdf5_arrays import with_group_in_itself
 from test_model_file import LABELS, PIXELS, trained_network
 
-from pipeline.calibration import reliability_table
-from pipeline.model_file import save_model
-from pipeline.stage import PipelineError
+from pipeline.evaluation.calibration import reliability_table
+from pipeline.model.file import save_model
+from pipeline.runtime.errors import PipelineError
 from pipeline.stages.evaluate import check_agreement, reliability_tables
 
 

@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from playwright.sync_api import Locator
 
-from pipeline.figures import percentage
-from pipeline.run import Run
-from pipeline.run_page import DIGITS_PER_CELL, run_page
-from pipeline.stage import PipelineError
+from pipeline.report.figures import percentage
+from pipeline.report.run import Run
+from pipeline.report.page import DIGITS_PER_CELL, run_page
+from pipeline.runtime.errors import PipelineError
 from pipeline.stages.plot import PlotParams, plot
 
 Scheme = Literal["light", "dark"]

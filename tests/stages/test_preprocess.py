@@ -9,14 +9,9 @@ import pytest
 from conftest import NAMES, Project, sha256, synthetic_digits
 from numpy.typing import NDArray
 
-from pipeline.idx import IdxFile, write_idx
-from pipeline.stage import PipelineError
-from pipeline.stages.preprocess import (
-    MOST_TEST_IMAGES,
-    PreprocessParams,
-    normalise,
-    preprocess,
-)
+from pipeline.data.idx import IdxFile, write_idx
+from pipeline.runtime.errors import PipelineError
+from pipeline.stages.preprocess import MOST_TEST_IMAGES, PreprocessParams, normalise, preprocess
 
 SETS = ("train", "validation", "test")
 

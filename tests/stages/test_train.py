@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from conftest import synthetic_digits
 
-from pipeline import sources
-from pipeline.backend import Device
+from pipeline.training import sources
+from pipeline.model.backend import Device
 from pipeline.stages import train
-from pipeline.training import TrainParams
+from pipeline.training.loop import TrainParams
 
 RECIPE = {
     "batch_size": 10,

@@ -15,10 +15,11 @@ import pandas as pd
 import pytest
 from conftest import ROOT, Project, finish
 
-from pipeline.stage import PipelineError, load_section
-from pipeline.studies.depict import depict
+from pipeline.runtime.errors import PipelineError
+from pipeline.runtime.params import load_section
+from pipeline.studies.plot_label_doubts import depict
 from pipeline.studies.search import as_row
-from pipeline.training import TrainParams
+from pipeline.training.loop import TrainParams
 
 JAX = "jax"
 SEEDS = [0, 1, 2]

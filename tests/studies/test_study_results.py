@@ -10,9 +10,9 @@ import pytest
 from conftest import ROOT
 from ruamel.yaml import YAML
 
-from pipeline.stage import load_section
+from pipeline.runtime.params import load_section
 from pipeline.studies.search import as_row
-from pipeline.training import TrainParams
+from pipeline.training.loop import TrainParams
 
 STUDIES = ROOT / "studies"
 SUMMARY = json.loads((STUDIES / "summary.json").read_text())

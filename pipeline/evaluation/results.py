@@ -1,0 +1,99 @@
+"""Metrics and tables on disk: JSON and CSV that people, DVC and the next stage read."""
+
+import json
+import math
+from io import BytesIO
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import pandas as pd
+from pydantic import TypeAdapter, ValidationError
+
+from pipeline.runtime.atomic import write_text
+from pipeline.runtime.errors import PipelineError, reason
+
+T = TypeVar("T")
+
+
+def write_metrics(path: Path, metrics: dict[str, Any]) -> None:
+    """Write metrics as JSON.
+
+    Raises:
+        PipelineError: One of them is infinite or not a number, which JSON has no words for.
+    """
+    for name, value in pd.json_normalize(metrics).iloc[0].items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise PipelineError(f"{path}: {name} is not a finite number but {value}")
+    write_text(path, json.dumps(metrics, indent=2, allow_nan=False) + "\n")
+
+
+def read_metrics(path: Path, form: type[T]) -> T:
+    """Return the metrics in a JSON file.
+
+    Args:
+        path: The file.
+        form: A dictionary type that names what the file must have; other entries are left out.
+
+    Raises:
+        PipelineError: The file is no JSON of that form.
+        OSError: The file cannot be opened.
+    """
+    content = path.read_bytes()
+    try:
+        return TypeAdapter(form).validate_json(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"])) or "JSON"
+        raise PipelineError(f"{path}: {place}: {first['msg']}") from error
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Write a table as CSV, with nine digits, as many as thresholds have."""
+    write_text(path, table.to_csv(index=False, lineterminator="\n", float_format="%.9g"))
+
+
+def read_table(path: Path, columns: list[str]) -> pd.DataFrame:
+    """Return the table in a CSV file.
+
+    Args:
+        path: The file.
+        columns: That it must have: the first may hold names, the others must hold numbers.
+
+    Raises:
+        PipelineError: The file is no such table.
+        OSError: The file cannot be opened.
+    """
+    content = path.read_bytes()
+    try:
+        table = parse_table(content)
+    except ValueError as error:
+        raise PipelineError(f"{path}: not a table: {error}") from error
+    if list(table.columns) != columns or table.empty:
+        raise PipelineError(f"{path}: expected rows of the columns {', '.join(columns)}")
+    numbers = table[columns[1:]]
+    if any(kind.kind not in "if" for kind in numbers.dtypes) or not np.isfinite(numbers).all(
+        axis=None
+    ):
+        raise PipelineError(f"{path}: expected finite numbers in {', '.join(columns[1:])}")
+    return table
+
+
+def parse_table(content: bytes, **options: Any) -> pd.DataFrame:
+    """Return the table in the bytes of a CSV file.
+
+    Args:
+        content: Of the file.
+        options: Of ``pandas.read_csv``.
+
+    Raises:
+        ValueError: It is none; the reason is one line.
+    """
+    try:
+        table: pd.DataFrame = pd.read_csv(BytesIO(content), **options)
+    except (ValueError, OverflowError) as error:
+        raise ValueError(reason(error)) from error
+    # With more fields in a row than columns, pandas takes the first fields for an index.
+    if not table.index.equals(pd.RangeIndex(len(table))):
+        raise ValueError("a row has more fields than there are columns")
+    return table

@@ -1,0 +1,37 @@
+"""Metrics and settings in words."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+
+def accuracy_sentence(metrics: Mapping[str, Any], images: int) -> str:
+    """Return the accuracy in words."""
+    low, high = metrics["accuracy_interval"].values()
+    return (
+        f"{metrics['accuracy']:.2%} of {images:,} test images classified correctly "
+        f"(95% interval {low:.2%} to {high:.2%})"
+    )
+
+
+def rejection_sentence(target: str, found: Mapping[str, Any], points: Mapping[str, Any]) -> str:
+    """Return in words what comes of a target error.
+
+    Args:
+        target: One of those that ``points`` has thresholds for.
+        found: What ``assessment`` gives for it.
+        points: As ``operating_points`` returns them.
+    """
+    goal = f"{100 * float(target):g}%"
+    if points["thresholds"][target] is None:
+        return f"No threshold is sure to reach {goal} on {points['validation_images']:,} digits"
+    if not found["coverage"]:
+        return f"Aim of at most {goal} wrong: none of the images reaches the threshold"
+    outcome = f"{found['coverage']:.2%} decided, {found['risk']:.3%} of them wrong"
+    missed = ", more than aimed at" if found["risk"] > float(target) else ""
+    return f"Aim of at most {goal} wrong ({100 * points['certainty']:g}% sure): {outcome}{missed}"
+
+
+def setting(value: Any) -> str:
+    """Return a setting's value as it would be written down; "none" where there is none."""
+    return "none" if value is None else json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,46 @@
+"""The network: a multilayer perceptron, with its loss."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from pipeline.model.backend import keras
+
+
+def build_network(
+    inputs: int,
+    hidden_units: Sequence[int],
+    classes: int,
+    optimizer: keras.optimizers.Optimizer,
+    seed: int,
+) -> keras.Model:
+    """Return a compiled multilayer perceptron: ReLU layers, softmax over the classes.
+
+    Args:
+        inputs: Pixels of an image.
+        hidden_units: Units of each hidden layer, from the input on.
+        classes: Units of the output layer.
+        optimizer: What it is to be trained by.
+        seed: Of the first weights, drawn after Glorot and Bengio (2010).
+    """
+    # A seed for each layer: with one for all, layers of the same shape would begin alike.
+    seeds = map(int, np.random.SeedSequence(seed).generate_state(len(hidden_units) + 1))
+
+    def dense(units: int, activation: str, name: str) -> keras.layers.Layer:
+        weights = keras.initializers.GlorotUniform(next(seeds))
+        return keras.layers.Dense(units, activation, kernel_initializer=weights, name=name)
+
+    model = keras.Sequential(
+        [
+            keras.Input((inputs,), name="pixels"),
+            *(dense(units, "relu", f"hidden_{n}") for n, units in enumerate(hidden_units, 1)),
+            dense(classes, "softmax", "probabilities"),
+        ],
+        name="digits",
+    )
+    model.compile(
+        optimizer=optimizer,
+        loss="sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+    )
+    return model

@@ -1,0 +1,139 @@
+"""What turns a stage into a command: a command line, clear endings, and no change meanwhile."""
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pipeline.runtime.errors import PipelineError, reason
+from pipeline.runtime.inputs import check_inputs, files_of
+from pipeline.runtime.params import DVC_FILE, PARAMS_FILE, Section, load_section, read_section
+
+S = TypeVar("S", bound=Section)
+
+
+@contextmanager
+def dependencies_unchanged(stage: str, load: Callable[[], Any]) -> Iterator[None]:
+    """Make sure that what a stage depends on is whole, and does not change while the stage runs.
+
+    DVC hashes it when the stage has ended. A file edited before that would go into ``dvc.lock``
+    with results that another version of it has made (treeverse/dvc#11058). Not seen are a change
+    before this begins, while modules are imported, and one that is undone.
+
+    Args:
+        stage: Its name in ``dvc.yaml``.
+        load: Returns the stage's parameters as they stand in their files.
+
+    Raises:
+        PipelineError: A file that the pipeline lists, or a parameter, changed; or DVC runs the
+            stage, and an input is not what an earlier stage wrote; or the pipeline cannot be read.
+    """
+    stages = read_section("stages", DVC_FILE) if DVC_FILE.exists() else {}
+    try:
+        paths = [Path(dependency) for dependency in stages.get(stage, {}).get("deps") or []]
+    except (AttributeError, TypeError) as error:
+        raise PipelineError(f"{DVC_FILE}: stage {stage!r} is malformed") from error
+
+    if "DVC_STAGE" in os.environ:  # by hand, what the lock says need not be what is meant
+        check_inputs(paths)
+
+    def fingerprints() -> dict[str, Any]:
+        files = {file: _fingerprint(file) for path in paths for file in files_of(path)}
+        return {str(PARAMS_FILE): load()} | {str(file): found for file, found in files.items()}
+
+    before = fingerprints()
+    yield
+    after = fingerprints()
+    changed = [name for name in before | after if before.get(name) != after.get(name)]
+    if changed:
+        raise PipelineError(
+            f"{', '.join(changed)} changed while the stage ran, so nobody knows what made its "
+            "results. Run `dvc repro` again; or if the change does not matter, "
+            f"`dvc commit {stage}` takes the results as they are."
+        )
+
+
+def _fingerprint(path: Path) -> Any:
+    """Return what tells of a change: of code its bytes, of data, which are large, their time."""
+    return path.read_bytes() if path.suffix == ".py" else path.stat().st_mtime_ns
+
+
+def run_stage(stage: Callable[[S], None], section: type[S]) -> None:
+    """Run a stage as a command, with the parameters of the section that bears its name.
+
+    Args:
+        stage: The function.
+        section: What its section is checked by.
+    """
+    name = stage.__name__
+    stage_parser(name, "stage").parse_args()
+    run_checked(name, stage, lambda: (load_section(name, section),))
+
+
+def stage_parser(name: str, group: str) -> argparse.ArgumentParser:
+    """Return the command line of a stage; its help says what the stage reads and writes.
+
+    Args:
+        name: Of the stage, in the ``dvc.yaml`` of the current folder.
+        group: What the front door has it under, "stage" or "study".
+    """
+    return argparse.ArgumentParser(
+        prog=f"python -m pipeline {group} {name}",
+        description=sys.modules["__main__"].__doc__,
+        epilog=f"{_contract(name)}Exit codes: 0 done, 1 failed, with the reason in one line. "
+        f"\n`dvc repro {name}` runs it only if it has to.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def _contract(name: str) -> str:
+    """Return what ``dvc.yaml`` says that a stage reads and writes, as a list for its help."""
+    try:
+        stage = read_section("stages", DVC_FILE)[name]
+        lists = {
+            "reads": [one for one in stage.get("deps", []) if not one.startswith("pipeline/")],
+            "parameters": [one if isinstance(one, str) else str(one) for one in stage["params"]],
+            "writes": [one if isinstance(one, str) else next(iter(one)) for one in stage["outs"]],
+        }
+    except (PipelineError, OSError, LookupError, TypeError, AttributeError):
+        return ""  # it runs without them too
+    return "".join(f"{what}: {', '.join(files)}\n" for what, files in lists.items() if files) + "\n"
+
+
+def run_checked(name: str, stage: Callable[..., None], load: Callable[[], Sequence[Any]]) -> None:
+    """Run a stage with the parameters that ``load`` returns; nothing may change meanwhile.
+
+    Whatever the user can mend ends the process with a message and exit code 1; an interruption
+    ends it with the shell's usual 128 + signal, after the clean-up of what was open.
+    """
+    with clear_ending(name), dependencies_unchanged(name, load):
+        stage(*load())
+
+
+@contextmanager
+def clear_ending(name: str) -> Iterator[None]:
+    """End the process of a stage of that name as ``run_checked`` says."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        yield
+    except (PipelineError, OSError) as error:
+        sys.exit(f"{name}: {error}")
+    except KeyboardInterrupt:
+        print(f"{name}: interrupted", file=sys.stderr)
+        sys.exit(128 + signal.SIGINT)
+    except Exception as error:
+        if not _is_out_of_memory(error):
+            raise
+        sys.exit(f"{name}: out of memory: {reason(error)}")
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Return whether Python, or TensorFlow or JAX, which most stages never load, says so."""
+    names = {kind.__name__ for kind in type(error).__mro__}
+    return bool(names & {"MemoryError", "ResourceExhaustedError"}) or (
+        "JaxRuntimeError" in names and "RESOURCE_EXHAUSTED" in str(error)
+    )

@@ -1,0 +1,33 @@
+"""Errors for people: one kind that ends as a message, and the reason in one readable line."""
+
+LONGEST = 400  # characters
+# What Python, NumPy and other libraries raise for files that are damaged or hostile. Errors of a
+# library's own that are none of these are named beside it.
+UNREADABLE = (
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+    RuntimeError,
+    SyntaxError,
+    EOFError,
+    OSError,
+    MemoryError,
+)
+
+
+class PipelineError(Exception):
+    """A failure that the user can mend: it is shown as a message, never as a traceback."""
+
+
+def reason(error: Exception) -> str:
+    """Return what a library says of an error, or the error's kind where it says nothing."""
+    return readable(str(error)) or type(error).__name__
+
+
+def readable(text: str) -> str:
+    """Return a text as one line that cannot command a terminal, whatever it quotes."""
+    words = " ".join(text.split())
+    line = "".join(one if one.isprintable() else ascii(one)[1:-1] for one in words)
+    return line if len(line) <= LONGEST else f"{line[:LONGEST]} ..."

@@ -1,0 +1,74 @@
+"""What a stage reads: which files these are, and whether they are what earlier stages wrote."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from pathspec import GitIgnoreSpec
+
+from pipeline.runtime.errors import PipelineError
+from pipeline.runtime.lock import LOCK_FILE, md5, md5_of, parse_lock
+
+IGNORE_FILE = Path(".dvcignore")
+
+
+def files_of(path: Path, project: Path = Path()) -> list[Path]:
+    """Return the file at a path, or all files in the folder there that DVC does not ignore."""
+    if not path.is_dir():
+        return [path] if path.exists() else []
+    rules = project / IGNORE_FILE
+    lines = rules.read_text(encoding="utf-8").splitlines() if rules.exists() else []
+    ignored = GitIgnoreSpec.from_lines(lines)
+    found = sorted(file for file in path.rglob("*") if file.is_file())
+    return [file for file in found if not ignored.match_file(file.relative_to(project).as_posix())]
+
+
+def hash_of(path: Path, project: Path = Path()) -> str:
+    """Return what DVC knows a file or a folder by: an MD5, of a folder with ".dir" at its end."""
+    if not path.is_dir():
+        return md5(path)
+    files = files_of(path, project)
+    return hash_of_folder({file.relative_to(path).as_posix(): md5(file) for file in files})
+
+
+def hash_of_folder(files: Mapping[str, str]) -> str:
+    """Return what DVC knows a folder by, from the MD5 of its files by their paths in there."""
+    listed = [{"md5": files[name], "relpath": name} for name in sorted(files)]
+    return f"{md5_of(json.dumps(listed, sort_keys=True).encode())}.dir"
+
+
+def check_inputs(paths: Iterable[Path]) -> None:
+    """Make sure that files and folders are what the lock file says that earlier stages wrote.
+
+    DVC trusts a file of the size and time that it remembers, and an object of its cache that is
+    write-protected, without reading either. What a disk or a copy has damaged would go into the
+    results. What no stage writes is left out.
+
+    Raises:
+        PipelineError: A file or folder is another one than was written.
+        OSError: A file cannot be read.
+    """
+    mine = list(paths)
+    for lock_file in _lock_files():
+        for stage in parse_lock(lock_file.read_bytes(), str(lock_file)).values():
+            for name, expected in stage.outs.items():
+                written = Path(name)
+                if any(written.is_relative_to(path) for path in mine) and written.exists():
+                    _check(written, expected)
+
+
+def _lock_files() -> Iterator[Path]:
+    """Yield the lock files that know the inputs: this project's, and that of the data's project."""
+    # The studies are a DVC project of their own, in which `data` links to the pipeline's folder.
+    folders = dict.fromkeys([Path.cwd().resolve(), Path("data").resolve().parent])
+    yield from (folder / LOCK_FILE for folder in folders if (folder / LOCK_FILE).exists())
+
+
+def _check(path: Path, expected: str) -> None:
+    found = hash_of(path)
+    if found != expected:
+        raise PipelineError(
+            f"{path}: not what its stage wrote (MD5 {expected}), but {found}. "
+            "Delete it and run `dvc repro` again. If that brings the same back, it is "
+            "damaged in DVC's cache: `python -m pipeline doctor` names the object"
+        )

@@ -1,0 +1,128 @@
+"""Find doubtful labels: those that networks disagree with which have not been trained with them.
+
+It writes label_doubts.csv and label_doubts.json. What the networks can decide alone is measured
+too, with thresholds set on all training images.
+"""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pydantic import Field
+
+from pipeline.data.raw_examples import read_raw
+from pipeline.evaluation.assessment import Answers, EvaluateParams, assessment, operating_points
+from pipeline.runtime.atomic import write_text
+from pipeline.runtime.command import run_checked, stage_parser
+from pipeline.runtime.errors import PipelineError
+from pipeline.runtime.examples import load_array
+from pipeline.runtime.params import Section, load_section
+from pipeline.studies.results.label_doubts import (
+    LABEL_DOUBTS_FILE,
+    estimated_label_errors,
+    label_doubts,
+)
+
+PIPELINE_PARAMS = Path("../params.yaml")
+TOP = 50
+
+
+class FindLabelDoubtsParams(Section):
+    """Section ``find_label_doubts`` of ``studies/params.yaml``."""
+
+    listed: Annotated[int, Field(ge=TOP)]
+    known_test_errors: list[Annotated[int, Field(ge=0)]]
+
+
+def find_label_doubts(
+    params: FindLabelDoubtsParams,
+    evaluation: EvaluateParams,
+    *,
+    held_out: Path = Path("folds/held_out.npy"),
+    tested: Path = Path("folds/test.npy"),
+    raw_images: Path = Path("data/raw/train-images-idx3-ubyte.gz"),
+    raw_labels: Path = Path("data/raw/train-labels-idx1-ubyte.gz"),
+    test_labels: Path = Path("data/processed/test_labels.npy"),
+    table: Path = Path(LABEL_DOUBTS_FILE),
+    summary: Path = Path("label_doubts.json"),
+) -> None:
+    """Write the doubtful labels of both parts, and what they come to.
+
+    Raises:
+        PipelineError: The answers are damaged or of other images, or a known error is none of
+            the test images.
+    """
+    by_networks = load_array(tested, np.float32)
+    train = Answers(load_array(held_out, np.float32), read_raw(raw_images, raw_labels).labels)
+    test = Answers(by_networks.mean(axis=0), load_array(test_labels, np.int32))
+    for answers, path in ((train, held_out), (test, tested)):
+        if len(answers.probabilities) != len(answers.labels):
+            raise PipelineError(f"{path}: not of the {len(answers.labels)} images that are here")
+    if max(params.known_test_errors, default=0) >= len(test.labels):
+        raise PipelineError(
+            "find_label_doubts.known_test_errors: an index beyond the last test image"
+        )
+    parts = {"train": train, "test": test}
+    doubts = {
+        part: label_doubts(some.labels, some.probabilities, params.listed)
+        for part, some in parts.items()
+    }
+    facts: dict[str, Any] = {
+        part: {
+            "images": len(some.labels),
+            "disagreements": int((~some.correct).sum()),
+            "estimated_label_errors": estimated_label_errors(some.labels, some.probabilities),
+        }
+        for part, some in parts.items()
+    }
+    known = set(params.known_test_errors)
+    facts["test"]["known_label_errors"] = len(known)
+    facts["test"][f"known_in_top_{TOP}"] = len(known & set(doubts["test"]["image"][:TOP]))
+    facts |= decided_alone(train, by_networks, test.labels, evaluation)
+    rows = pd.concat([rows.assign(part=part) for part, rows in doubts.items()])
+    columns = ["part", *doubts["test"].columns]
+    write_text(table, rows[columns].to_csv(index=False, lineterminator="\n", float_format="%.6g"))
+    write_text(summary, json.dumps(facts, indent=2) + "\n")
+
+
+def decided_alone(
+    held_out: Answers,
+    by_networks: NDArray[np.float32],
+    labels: NDArray[np.int32],
+    evaluation: EvaluateParams,
+) -> dict[str, Any]:
+    """Return operating points set on all held-out images, and what they make of the test images.
+
+    Each network decides the test images by itself; coverage and errors are their means. The
+    guarantee is for all networks together: for digits that one of them, drawn at random, decides.
+    """
+    points = operating_points(held_out, evaluation)
+    found = [assessment(Answers(one, labels), points)["rejection"] for one in by_networks]
+    return {
+        "operating_points": points,
+        "rejection": {
+            target: {
+                name: float(np.mean([one[target][name] for one in found]))
+                for name in ("coverage", "errors")
+            }
+            for target in points["thresholds"]
+        },
+    }
+
+
+def main() -> None:
+    """Parse the command line, which knows only ``--help``, and look."""
+    stage_parser("find_label_doubts", "study").parse_args()
+
+    def load() -> tuple[FindLabelDoubtsParams, EvaluateParams]:
+        evaluation = load_section("evaluate", EvaluateParams, PIPELINE_PARAMS)
+        return load_section("find_label_doubts", FindLabelDoubtsParams), evaluation
+
+    run_checked("find_label_doubts", find_label_doubts, load)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,50 @@
+"""Draw the images whose labels are most doubtful, in label_doubts.png."""
+
+from pathlib import Path
+
+from pipeline.data.raw_examples import read_raw
+from pipeline.evaluation.results import read_table
+from pipeline.report.figures import save_figure
+from pipeline.runtime.command import run_checked, stage_parser
+from pipeline.runtime.errors import PipelineError
+from pipeline.runtime.examples import as_squares, load_examples
+from pipeline.studies.results.figures import label_doubts_figure
+from pipeline.studies.results.label_doubts import COLUMNS, LABEL_DOUBTS_FILE
+
+DRAWN = 24  # of each part
+DPI = 150
+
+
+def plot_label_doubts(
+    *,
+    raw_images: Path = Path("data/raw/train-images-idx3-ubyte.gz"),
+    raw_labels: Path = Path("data/raw/train-labels-idx1-ubyte.gz"),
+    test_images: Path = Path("data/processed/test_images.npy"),
+    test_labels: Path = Path("data/processed/test_labels.npy"),
+    table: Path = Path(LABEL_DOUBTS_FILE),
+    picture: Path = Path("label_doubts.png"),
+) -> None:
+    """Write the picture, of training and test images.
+
+    Raises:
+        PipelineError: The table is damaged, or lists an image that does not exist.
+    """
+    doubts = read_table(table, ["part", *COLUMNS])
+    test = load_examples(test_images, test_labels)
+    parts = {"train": read_raw(raw_images, raw_labels), "test": test}
+    images = {part: as_squares(examples.images, part) for part, examples in parts.items()}
+    listed = {part: doubts[doubts["part"] == part].head(DRAWN) for part in parts}
+    for part, rows in listed.items():
+        if not rows["image"].between(0, len(images[part]) - 1).all():
+            raise PipelineError(f"{table}: lists images that the {part} images have not got")
+    save_figure(label_doubts_figure(images, listed, DRAWN), picture, DPI)
+
+
+def main() -> None:
+    """Parse the command line, which knows only ``--help``, and draw."""
+    stage_parser("plot_label_doubts", "study").parse_args()
+    run_checked("plot_label_doubts", plot_label_doubts, tuple)
+
+
+if __name__ == "__main__":
+    main()

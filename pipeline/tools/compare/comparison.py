@@ -1,0 +1,205 @@
+"""A comparison of two classifiers by their predictions for the same images."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pipeline.evaluation.statistics import ALPHA, wilson_interval
+from pipeline.runtime.errors import PipelineError
+from pipeline.tools.compare.statistics import (
+    mcnemar_p_values,
+    paired_bootstrap_interval,
+    smallest_provable_difference,
+)
+
+IDENTICAL = "identical"
+BETTER = "better"
+WORSE = "worse"
+NO_WORSE = "no worse than the margin"
+WITHIN_NOISE = "within noise"
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """How many images a classifier gets right.
+
+    Attributes:
+        correct: Images classified correctly.
+        share: Of all images.
+        low: Lower bound of the share's 95% interval (Wilson's).
+        high: Its upper bound.
+    """
+
+    correct: int
+    share: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What the predictions of two classifiers, ``base`` and ``revision``, come to.
+
+    Differences are revision - base, as shares; the margin is in percentage points.
+
+    Attributes:
+        images: Number of images that both have classified.
+        base: Accuracy of the one compared with.
+        revision: Accuracy of the other.
+        low: Lower bound of the difference's 95% interval (paired bootstrap).
+        high: Its upper bound.
+        exact_p: Of McNemar's test.
+        mid_p: Of McNemar's test.
+        margin: How much worse the revision may be and still count as no worse.
+        identical: Whether every image is given the same class by both.
+        by_class: A row per actual class that occurs, columns class, images, newly_right and
+            newly_wrong.
+        confusion_change: Signed, int64 (classes, classes): actual (row), predicted (column).
+    """
+
+    images: int
+    base: Accuracy
+    revision: Accuracy
+    low: float
+    high: float
+    exact_p: float
+    mid_p: float
+    margin: float
+    identical: bool
+    by_class: pd.DataFrame
+    confusion_change: NDArray[np.int64]
+
+    @property
+    def newly_right(self) -> int:
+        """Images that only the revision classifies correctly."""
+        return int(self.by_class["newly_right"].sum())
+
+    @property
+    def newly_wrong(self) -> int:
+        """Images that only the base classifies correctly."""
+        return int(self.by_class["newly_wrong"].sum())
+
+    @property
+    def difference(self) -> float:
+        """Of the accuracies."""
+        return (self.revision.correct - self.base.correct) / self.images
+
+    @property
+    def smallest_provable(self) -> float | None:
+        """The smallest difference that so many discordant images could have proven."""
+        return smallest_provable_difference(self.newly_right + self.newly_wrong, self.images)
+
+    @property
+    def is_no_worse(self) -> bool:
+        """Whether it is shown, with 97.5% confidence, that the revision is not worse by the margin.
+
+        Models that say the same of every image are taken for equal, however few images there are.
+        """
+        # Rounded, since -29 of 10,000 images are to be -0.29 points, not nearly so.
+        return self.identical or round(100 * self.low, 9) > -self.margin
+
+    @property
+    def is_equivalent(self) -> bool:
+        """Whether the two differ by less than the margin, in either direction."""
+        return self.is_no_worse and (self.identical or round(100 * self.high, 9) < self.margin)
+
+    @property
+    def verdict(self) -> str:
+        """Identical, better, worse, no worse than the margin, or within noise."""
+        if self.identical:
+            return IDENTICAL
+        if self.exact_p < ALPHA:
+            return BETTER if self.difference > 0 else WORSE
+        return NO_WORSE if self.is_no_worse else WITHIN_NOISE
+
+    @property
+    def sentence(self) -> str:
+        """The verdict with its figures, and what could have been proven."""
+        images = f"{self.images:,} images"
+        if self.identical:
+            return (
+                f"Identical: both give all {images} the same class, "
+                f"{self.base.share:.2%} of them the right one."
+            )
+        margin = f"the margin of {self.margin:g} points"
+        words = {
+            BETTER: "Better",
+            WORSE: f"Worse, though by less than {margin}" if self.is_no_worse else "Worse",
+            NO_WORSE: f"Within noise, and no worse than {margin}",
+            WITHIN_NOISE: "Within noise",
+        }[self.verdict]
+        least = self.smallest_provable
+        provable = (
+            "no difference" if least is None else f"a difference of {points(least)} points or more"
+        )
+        return (
+            f"{words}: {self.base.share:.2%} → {self.revision.share:.2%}, "
+            f"{points(self.difference, signed=True)} points (95% interval "
+            f"{points(self.low, signed=True)} to {points(self.high, signed=True)}); "
+            f"these {images} could have proven {provable}."
+        )
+
+
+def compare_predictions(base: pd.DataFrame, revision: pd.DataFrame, margin: float) -> Comparison:
+    """Return the comparison of two tables of predictions, row by row.
+
+    Args:
+        base: Columns actual and predicted, a row an image.
+        revision: The same images in the same order.
+        margin: In percentage points.
+
+    Raises:
+        PipelineError: The actual classes differ, so the images do too.
+    """
+    if len(base) != len(revision):
+        raise PipelineError(
+            f"not the same test set: {len(base):,} images there, {len(revision):,} here"
+        )
+    actual = base["actual"]
+    differing = int((actual != revision["actual"]).sum())
+    if differing:
+        raise PipelineError(
+            f"not the same test set: {differing:,} of {len(base):,} images are of another class"
+        )
+    was_right = base["predicted"] == actual
+    is_right = revision["predicted"] == actual
+    newly_right, newly_wrong = is_right & ~was_right, was_right & ~is_right
+    gains, losses = int(newly_right.sum()), int(newly_wrong.sum())
+    low, high = paired_bootstrap_interval(losses, gains, len(base))
+    exact_p, mid_p = mcnemar_p_values(losses, gains)
+    outcomes = pd.DataFrame(
+        {"class": actual, "images": 1, "newly_right": newly_right, "newly_wrong": newly_wrong}
+    )
+    classes = (
+        max(int(one[["actual", "predicted"]].to_numpy().max()) for one in (base, revision)) + 1
+    )
+    confusion_change = np.zeros((classes, classes), np.int64)
+    np.add.at(confusion_change, (actual, revision["predicted"]), 1)
+    np.subtract.at(confusion_change, (actual, base["predicted"]), 1)
+    return Comparison(
+        images=len(base),
+        base=_accuracy(was_right),
+        revision=_accuracy(is_right),
+        low=low,
+        high=high,
+        exact_p=exact_p,
+        mid_p=mid_p,
+        margin=margin,
+        identical=bool((base["predicted"] == revision["predicted"]).all()),
+        by_class=outcomes.groupby("class", as_index=False).sum(),
+        confusion_change=confusion_change,
+    )
+
+
+def _accuracy(right: "pd.Series[bool]") -> Accuracy:
+    correct = int(right.sum())
+    low, high = wilson_interval(correct, len(right))
+    return Accuracy(correct, correct / len(right), low, high)
+
+
+def points(share: float, *, signed: bool = False) -> str:
+    """Return a difference between shares in percentage points, with a true minus sign."""
+    text = f"{100 * share:{'+' if signed else ''}.2f}"
+    return text.replace("-", "−")

@@ -1,0 +1,193 @@
+"""A comparison of two revisions, set for people and for scripts."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pipeline.evaluation.wording import setting
+from pipeline.history.changes import Change
+from pipeline.history.revisions import Revision
+from pipeline.runtime.lock import LOCK_FILE
+from pipeline.tools.compare.comparison import BETTER, WORSE, Accuracy, Comparison, points
+from pipeline.tools.page import Headline, Page, Table
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two revisions.
+
+    Attributes:
+        revision: Where its predictions come from.
+        accuracy: What they come to.
+        outdated: Files that have changed since they were made.
+    """
+
+    revision: Revision
+    accuracy: Accuracy
+    outdated: Sequence[str]
+
+
+def comparison_page(
+    sides: Sequence[Side], comparison: Comparison, differing: Mapping[str, Sequence[Change]]
+) -> Page:
+    """Return a comparison for people: the verdict first, what could explain it last.
+
+    Args:
+        sides: The base, then the revision.
+        comparison: Of their predictions.
+        differing: What else differs between them, by the file that it is in.
+    """
+    return [
+        comparison_headline(comparison),
+        *(
+            f"Out of date: {', '.join(side.outdated)} changed after the predictions of "
+            f"{side.revision} were made. `dvc repro` brings them up to date."
+            for side in sides
+            if side.outdated
+        ),
+        _accuracy_table(sides),
+        difference_table(comparison),
+        class_table(comparison),
+        confusion_table(comparison),
+        changes_table(differing),
+    ]
+
+
+def comparison_headline(comparison: Comparison) -> Headline:
+    """Return the verdict."""
+    moods = {BETTER: "good", WORSE: "bad"}
+    return Headline(comparison.sentence, moods.get(comparison.verdict, "neutral"))
+
+
+def _accuracy_table(sides: Sequence[Side]) -> Table:
+    return Table(
+        "Accuracy",
+        ["revision", "correct", "accuracy", "95% interval (Wilson)"],
+        [
+            [
+                str(side.revision),
+                f"{side.accuracy.correct:,}",
+                f"{side.accuracy.share:.2%}",
+                f"{side.accuracy.low:.2%} to {side.accuracy.high:.2%}",
+            ]
+            for side in sides
+        ],
+        numeric=[1, 2],
+    )
+
+
+def difference_table(comparison: Comparison) -> Table:
+    """Return the difference in accuracy, and what speaks for and against its being real."""
+    low, high = (points(bound, signed=True) for bound in (comparison.low, comparison.high))
+    least = comparison.smallest_provable
+    provable = "none" if least is None else f"{points(least)} points"
+    return Table(
+        "Difference",
+        ["figure", "value"],
+        [
+            ["accuracy", f"{points(comparison.difference, signed=True)} points"],
+            ["95% interval (paired bootstrap)", f"{low} to {high} points"],
+            ["newly right", f"{comparison.newly_right} images"],
+            ["newly wrong", f"{comparison.newly_wrong} images"],
+            ["McNemar's test, exact", f"p {_p_value(comparison.exact_p)}"],
+            ["McNemar's test, mid-p", f"p {_p_value(comparison.mid_p)}"],
+            ["smallest provable difference", provable],
+            ["margin", f"{comparison.margin:g} points"],
+        ],
+    )
+
+
+def class_table(comparison: Comparison) -> Table:
+    """Return the images of each class that only one of the two gets right."""
+    return Table(
+        "By class",
+        ["class", "images", "newly right", "newly wrong", "net"],
+        [
+            [str(label), str(images), str(right), str(wrong), _signed(right - wrong)]
+            for label, images, right, wrong in comparison.by_class.itertuples(index=False)
+        ],
+        numeric=range(5),
+    )
+
+
+def confusion_table(comparison: Comparison) -> Table | str:
+    """Return the cells of the confusion matrix, after minus before."""
+    change = comparison.confusion_change
+    if not change.any():
+        return "The confusion matrix has not changed."
+    return Table(
+        "Change of the confusion matrix (rows: actual, columns: predicted)",
+        ["", *map(str, range(len(change)))],
+        [[str(label), *map(_signed, row)] for label, row in enumerate(change.tolist())],
+        numeric=range(len(change) + 1),
+    )
+
+
+def changes_table(differing: Mapping[str, Sequence[Change]]) -> Table | str:
+    """Return what else differs between two revisions, file by file."""
+    rows = [
+        [file, change.key, _value(file, change.old), _value(file, change.new)]
+        for file, found in differing.items()
+        for change in found
+    ]
+    if not rows:
+        return f"Nothing differs in {', '.join(differing)} that could explain a difference."
+    return Table("What else differs", ["file", "entry", "old", "new"], rows)
+
+
+def _signed(count: int) -> str:
+    return f"{count:+d}".replace("-", "−") if count else "·"
+
+
+def _p_value(value: float) -> str:
+    return f"= {value:.3f}" if value >= 0.001 else "< 0.001"  # noqa: PLR2004 (three decimals)
+
+
+def _value(file: str, value: Any) -> str:
+    # The first digits of an MD5 tell it from others.
+    return str(value)[:8] if value and file == LOCK_FILE else setting(value)
+
+
+def difference_facts(comparison: Comparison) -> dict[str, Any]:
+    """Return the difference as JSON types, in percentage points: -0.17, not -0.1699999999999999."""
+    least = comparison.smallest_provable
+    return {
+        "difference_points": round(100 * comparison.difference, 9),
+        "interval_points": {
+            "low": round(100 * comparison.low, 9),
+            "high": round(100 * comparison.high, 9),
+        },
+        "margin_points": comparison.margin,
+        "smallest_provable_points": None if least is None else round(100 * least, 9),
+    }
+
+
+def comparison_facts(
+    sides: Sequence[Side], comparison: Comparison, differing: Mapping[str, Sequence[Change]]
+) -> dict[str, Any]:
+    """Return a comparison as JSON types, its arguments those of ``comparison_page``."""
+    names = ("base", "revision")
+    return {
+        "verdict": comparison.verdict,
+        "no_worse_than_margin": comparison.is_no_worse,
+        "sentence": comparison.sentence,
+        **{
+            name: {
+                "name": side.revision.name,
+                "commit": side.revision.commit,
+                "outdated": list(side.outdated),
+                "accuracy": asdict(side.accuracy),
+            }
+            for name, side in zip(names, sides, strict=True)
+        },
+        "images": comparison.images,
+        **difference_facts(comparison),
+        "newly_right": comparison.newly_right,
+        "newly_wrong": comparison.newly_wrong,
+        "mcnemar": {"exact_p": comparison.exact_p, "mid_p": comparison.mid_p},
+        "by_class": comparison.by_class.to_dict("records"),
+        "confusion_change": comparison.confusion_change.tolist(),
+        "differing": {
+            file: [change._asdict() for change in found] for file, found in differing.items()
+        },
+    }

@@ -1,0 +1,1 @@
+"""DVC's page of plots, with the libraries that draw them inside."""

@@ -1,0 +1,118 @@
+"""Report what a branch changed, as one Markdown page: is the result better, worse or noise?
+
+Compared are what lies here and the commit at which the branch left BASE: predictions,
+metrics, stages, parameters, environment, code and learning curves, all from Git and DVC's
+metadata. Neither data nor a remote is needed.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import pandas as pd
+
+from pipeline.evaluation.predictions import PREDICTIONS_FILE, parse_predictions
+from pipeline.history.dvc_command import dvc_environment
+from pipeline.history.provenance import METRICS_FILE, differences, outdated, parse_json, provenance
+from pipeline.history.revisions import (
+    PROJECT,
+    WORKSPACE,
+    Revision,
+    default_base,
+    merge_base,
+    resolve,
+)
+from pipeline.history.staleness import staleness
+from pipeline.report.curves import CURVES_FILE, parse_curves
+from pipeline.runtime.errors import PipelineError
+from pipeline.tools.command_line import add_margin, run_tool, tool_parser, write
+from pipeline.tools.compare.comparison import Comparison, compare_predictions
+from pipeline.tools.page import Page, as_markdown
+from pipeline.tools.review.page import Results, report_page
+from pipeline.tools.review.run_log import parse_run_log
+
+T = TypeVar("T")
+
+
+def report(base: Revision, margin: float, log: str) -> Page:
+    """Return what lies in the workspace against a commit that it came from.
+
+    Args:
+        base: The commit.
+        margin: Of the comparison, in percentage points.
+        log: What ``dvc repro`` printed; empty if nobody recorded it.
+
+    Raises:
+        PipelineError: Parameters, environment or lock file are not what they should be, or DVC
+            cannot read the pipeline.
+    """
+    head = str(resolve("HEAD").commit)[:7]
+    revisions = base, Revision(f"{WORKSPACE} on {head}", None)
+    made = [provenance(revision) for revision in revisions]
+    notes: list[str] = []
+
+    def read(revision: Revision, path: str, parse: Callable[[bytes, str], T]) -> T | None:
+        """Return a report's content, or None with a note if it is not what it should be."""
+        content = revision.read(path)
+        try:
+            return None if content is None else parse(content, f"{revision}: {path}")
+        except PipelineError as error:
+            notes.append(f"Not shown: {error}")
+            return None
+
+    before, after = (
+        Results(
+            revision,
+            outdated(revision, origin),
+            origin.lock,
+            read(revision, METRICS_FILE, parse_json) or {},
+            read(revision, CURVES_FILE, parse_curves),
+        )
+        for revision, origin in zip(revisions, made, strict=True)
+    )
+    predictions = [read(revision, PREDICTIONS_FILE, parse_predictions) for revision in revisions]
+    return report_page(
+        before,
+        after,
+        _compare(revisions, predictions, margin),
+        differences(*made),
+        stale=staleness(PROJECT, dvc_environment()),
+        outcomes=parse_run_log(log),
+        notes=notes,
+    )
+
+
+def _compare(
+    revisions: Sequence[Revision], predictions: Sequence[pd.DataFrame | None], margin: float
+) -> Comparison | str:
+    """Return how the predictions compare, or why they cannot be."""
+    before, after = predictions
+    if before is None or after is None:
+        lacking = revisions[0] if before is None else revisions[1]
+        return f"{lacking} has no {PREDICTIONS_FILE} that can be read"
+    try:
+        return compare_predictions(before, after, margin)
+    except PipelineError as error:  # another test set
+        return str(error)
+
+
+def main() -> int:
+    """Parse the command line, report, and return the exit status."""
+    parser = tool_parser("report", __doc__, formats=False)
+    parser.add_argument("base", nargs="?", metavar="BASE", help="default: main, on main HEAD~1")
+    parser.add_argument(
+        "--log",
+        type=Path,
+        metavar="FILE",
+        help="what `dvc repro` printed, to say which stages ran (`dvc repro | tee FILE`)",
+    )
+    add_margin(parser)
+    arguments = parser.parse_args()
+    base = default_base() if arguments.base is None else resolve(arguments.base)
+    log = arguments.log.read_text(encoding="utf-8", errors="replace") if arguments.log else ""
+    write(as_markdown(report(merge_base(base), arguments.margin, log)))
+    return 0
+
+
+if __name__ == "__main__":
+    run_tool("report", main)

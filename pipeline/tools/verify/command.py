@@ -1,0 +1,167 @@
+"""Prove that the committed results can be had again: run everything from scratch and compare.
+
+A temporary clone of REVISION runs the whole pipeline, and every output is held against that
+revision's dvc.lock. The workspace is not touched. There are three verdicts:
+
+  reproduced      every byte is the same
+  consistent      not so, but the environment differs, all that does not come from training
+                  is the same, and the predictions agree: the 95% interval of the difference
+                  in accuracy, as `compare` gives it, lies within the margin on both sides
+                  (and the committed metrics give the committed predictions' accuracy)
+  not reproduced  anything else, with the first stage whose output differs, or with what
+                  changed while a stage ran
+"""
+
+import json
+import math
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pipeline.evaluation.predictions import PREDICTIONS_FILE, parse_predictions
+from pipeline.history.changes import changes
+from pipeline.history.provenance import ENVIRONMENT_FILE, METRICS_FILE, parse_json
+from pipeline.history.revisions import Revision, resolve
+from pipeline.runtime.errors import PipelineError
+from pipeline.runtime.lock import LOCK_FILE, Lock, entries, parse_lock, read_lock
+from pipeline.tools.command_line import percentage_points, run_tool, show, tool_parser
+from pipeline.tools.compare.comparison import Comparison, compare_predictions
+from pipeline.tools.verify.clean_clone import run_in_clone
+from pipeline.tools.verify.page import reproduction_facts, reproduction_page
+from pipeline.tools.verify.reproduction import NOT_REPRODUCED, Reproduction
+
+
+def verify(revision: Revision, margin: float, keep: Path | None = None) -> Reproduction:
+    """Return what came out when a revision was run from scratch.
+
+    Args:
+        revision: A commit.
+        margin: Of the predictions' agreement, in percentage points.
+        keep: Where the clone is made and stays; None for a temporary one.
+
+    Raises:
+        PipelineError: The revision promises nothing, since it has no lock or a stale one, or
+            its pipeline does not run, or not in a folder of its own.
+    """
+    promised = revision.read(LOCK_FILE)
+    if promised is None:
+        raise PipelineError(f"{revision}: no {LOCK_FILE} there, so nothing is promised")
+    locked = parse_lock(promised, f"{revision}: {LOCK_FILE}")
+    with _folders(keep) as (folder, scratch):
+        _say(f"Running the pipeline of {revision} from scratch, in a clone of its own\n")
+        project = run_in_clone(revision, locked, folder, scratch)
+        _say("")
+        reproduced = read_lock(project)
+        _refuse_leftovers(revision, locked, reproduced)
+        environment = (
+            parse_json(content, ENVIRONMENT_FILE)
+            for content in _both(revision, project, ENVIRONMENT_FILE)
+        )
+        return Reproduction(
+            locked,
+            reproduced,
+            environment=changes(*environment),
+            comparison=_compare(*_both(revision, project, PREDICTIONS_FILE), margin),
+            claimed_accuracy=_claimed_accuracy(revision),
+        )
+
+
+@contextmanager
+def _folders(keep: Path | None) -> Iterator[tuple[Path, Path]]:
+    """Yield an empty folder for the clone, and one for what is thrown away in any case."""
+    with tempfile.TemporaryDirectory(prefix="verify-", ignore_cleanup_errors=True) as temporary:
+        folder = keep.absolute() if keep else Path(temporary) / "clone"
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise PipelineError(f"{keep}: expected a new or an empty folder for the clone")
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            yield folder, Path(temporary)
+        finally:
+            if keep:
+                _say(f"The clone is in {folder}")
+
+
+def _refuse_leftovers(revision: Revision, locked: Lock, reproduced: Lock) -> None:
+    """Refuse a lock with entries that are not of its pipeline; ``dvc status`` passes over them."""
+    leftovers = sorted(entries(locked) ^ entries(reproduced))
+    if leftovers:
+        raise PipelineError(
+            f"{revision}: {LOCK_FILE} is stale, since it has other entries than the pipeline: "
+            f"{', '.join(f'{stage} ({entry})' for stage, entry in leftovers)}. "
+            f"`rm {LOCK_FILE} && dvc repro` writes it anew."
+        )
+
+
+def _both(revision: Revision, project: Path, path: str) -> tuple[bytes | None, bytes | None]:
+    """Return a file's content as committed and as reproduced."""
+    reproduced = project / path
+    return revision.read(path), reproduced.read_bytes() if reproduced.is_file() else None
+
+
+def _compare(committed: bytes | None, reproduced: bytes | None, margin: float) -> Comparison | None:
+    """Return how the predictions compare; None where they cannot be."""
+    if committed is None or reproduced is None:
+        return None
+    try:
+        return compare_predictions(
+            parse_predictions(committed, "committed"),
+            parse_predictions(reproduced, "reproduced"),
+            margin,
+        )
+    except PipelineError as error:
+        _say(f"The predictions cannot be compared: {error}")
+        return None
+
+
+def _claimed_accuracy(revision: Revision) -> float | None:
+    """Return the accuracy in the committed metrics; None where they do not say."""
+    content = revision.read(METRICS_FILE)
+    try:
+        accuracy = float(json.loads(content or b"{}")["accuracy"])
+    except (ValueError, LookupError, TypeError):
+        return None
+    return accuracy if math.isfinite(accuracy) else None
+
+
+def _say(text: str) -> None:
+    """Tell how far it is, beside the result on standard output."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def main() -> int:
+    """Parse the command line, verify, print, and return the exit status."""
+    parser = tool_parser("verify", __doc__)
+    parser.epilog = (
+        "Exit status: 0 for reproduced and consistent, 1 for not reproduced, 2 for errors.\n"
+        "The raw data come from this machine's cache, MNIST_MIRROR or the mirrors; they are\n"
+        "verified as always."
+    )
+    parser.add_argument(
+        "revision", nargs="?", default="HEAD", metavar="REVISION", help="default: HEAD"
+    )
+    parser.add_argument(
+        "--margin",
+        type=percentage_points,
+        default=0.6,
+        metavar="POINTS",
+        help="how many percentage points of accuracy the predictions may differ by where the "
+        "environment does (default: 0.6, the noise of training)",
+    )
+    parser.add_argument(
+        "--keep", type=Path, metavar="DIR", help="make the clone in this folder and leave it there"
+    )
+    arguments = parser.parse_args()
+    revision = resolve(arguments.revision)
+    reproduction = verify(revision, arguments.margin, arguments.keep)
+    show(
+        reproduction_page(revision, reproduction),
+        reproduction_facts(revision, reproduction),
+        arguments.format,
+    )
+    return int(reproduction.verdict == NOT_REPRODUCED)
+
+
+if __name__ == "__main__":
+    run_tool("verify", main)

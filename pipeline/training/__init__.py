@@ -1,0 +1,4 @@
+"""A recipe at work: distorted images, epochs as compiled functions, checkpoints.
+
+With TensorFlow or with JAX, whichever the backend is.
+"""

@@ -1,0 +1,188 @@
+"""Results shared through a remote: an S3 server and a folder, with DVC's own commands."""
+
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, Project, use_remote
+from s3_server import CREDENTIALS, Bucket
+
+from pipeline.runtime.lock import read_lock
+from pipeline.evaluation.results import read_metrics
+from pipeline.report.run import Metrics
+
+CACHED = 12  # four raw files, six arrays, the model and its operating points
+
+
+@pytest.fixture
+def shared(reproduced: Project, bucket: Bucket) -> Project:
+    """The reproduced project with a remote on an S3 server, to which nothing was pushed."""
+    use_remote(reproduced, bucket)
+    reproduced.commit("Remote")
+    return reproduced
+
+
+def clone(project: Project, name: str = "clone") -> Project:
+    """Return a clone on another machine: without data, cache, and what DVC keeps in a home."""
+    folder = project.folder.parent / name
+    home = project.folder.parent / f"home of {name}"
+    home.mkdir()
+    project.run("git", "clone", "--quiet", f"file://{project.folder}", str(folder))
+    return Project(folder, home)
+
+
+def object_of(project: Project, bucket: Bucket, path: str) -> str:
+    """Return the key of the object of one of the project's files."""
+    outs = {
+        path: md5
+        for stage in read_lock(project.folder).values()
+        for path, md5 in stage.outs.items()
+    }
+    return bucket.key(outs[path])
+
+
+def test_clone_pulls_everything_from_s3_and_has_nothing_to_do(
+    shared: Project, bucket: Bucket
+) -> None:
+    shared.run("dvc", "push", **CREDENTIALS)
+    assert len(bucket.objects()) == CACHED
+    other = clone(shared)
+    other.run("dvc", "pull", **CREDENTIALS)
+    assert "up to date" in other.run("dvc", "status")
+    assert other.repro() == []
+    model = "data/model/model.keras"
+    assert (other.folder / model).read_bytes() == (shared.folder / model).read_bytes()
+    assert other.run("git", "status", "--porcelain") == ""
+
+
+def test_no_credentials_are_in_the_repository(shared: Project) -> None:
+    shared.run("dvc", "push", **CREDENTIALS)
+    config = (shared.folder / ".dvc/config").read_text()
+    assert "key" not in config
+    assert "secret" not in config
+    assert not (shared.folder / ".dvc/config.local").exists()
+    # Nor can anything be had without them.
+    message = clone(shared).run("dvc", "pull", status=1, AWS_EC2_METADATA_DISABLED="true")
+    assert "Unable to locate credentials" in message
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(lambda body: body[: len(body) // 2], id="cut"),
+        pytest.param(lambda body: body[:200] + bytes([body[200] ^ 1]) + body[201:], id="corrupted"),
+        pytest.param(lambda _: b"", id="emptied"),
+    ],
+)
+def test_damaged_object_is_refused_and_repro_recovers(
+    shared: Project, bucket: Bucket, change: Callable[[bytes], bytes]
+) -> None:
+    shared.run("dvc", "push", **CREDENTIALS)
+    damaged = "data/processed/test_images.npy"
+    bucket.change(object_of(shared, bucket, damaged), change)
+    other = clone(shared)
+    message = other.run("dvc", "pull", status=1, **CREDENTIALS)
+    assert damaged in message
+    assert not (other.folder / damaged).exists()
+    assert other.repro() == ["preprocess"]
+    assert (other.folder / damaged).read_bytes() == (shared.folder / damaged).read_bytes()
+    assert "up to date" in other.run("dvc", "status")
+    assert other.run("git", "status", "--porcelain") == ""
+    # As README says: a push passes over what is there, so the bad object has to go first.
+    assert "Everything is up to date" in other.run("dvc", "push", **CREDENTIALS)
+    bucket.delete(object_of(shared, bucket, damaged))
+    other.run("dvc", "push", **CREDENTIALS)
+    clone(shared, "third").run("dvc", "pull", **CREDENTIALS)
+
+
+def test_without_verification_damage_would_pass(shared: Project, bucket: Bucket) -> None:
+    """Why README sets ``verify``: if this fails one day, DVC has learnt it and README may not."""
+    shared.run("dvc", "push", **CREDENTIALS)
+    damaged = "data/processed/test_images.npy"
+    bucket.change(
+        object_of(shared, bucket, damaged),
+        lambda body: body[:200] + bytes([body[200] ^ 1]) + body[201:],
+    )
+    other = clone(shared)
+    other.run("dvc", "remote", "modify", "--local", "storage", "verify", "false")
+    other.run("dvc", "pull", **CREDENTIALS)
+    assert "up to date" in other.run("dvc", "status")
+    assert (other.folder / damaged).read_bytes() != (shared.folder / damaged).read_bytes()
+
+
+def test_interrupted_push_is_never_taken_for_whole(shared: Project, bucket: Bucket) -> None:
+    bucket.server.accepted = 5
+    try:
+        message = shared.run("dvc", "push", "--run-cache", status=1, **CREDENTIALS)
+    finally:
+        bucket.server.accepted = None
+    assert "failed" in message
+    assert 0 < len(bucket.objects()) <= 5
+    other = clone(shared)
+    assert "Checkout failed" in other.run("dvc", "pull", status=1, **CREDENTIALS)
+    assert "not in cache" in other.run("dvc", "status")
+    # The next push brings what is missing, and nothing else.
+    shared.run("dvc", "push", "--run-cache", **CREDENTIALS)
+    other.run("dvc", "pull", **CREDENTIALS)
+    assert other.repro() == []
+    assert "up to date" in other.run("dvc", "status")
+
+
+def test_folder_as_a_remote(reproduced: Project) -> None:
+    folder = reproduced.folder.parent / "shared folder"
+    reproduced.run("dvc", "remote", "add", "--default", "storage", str(folder))
+    reproduced.run("dvc", "remote", "modify", "storage", "verify", "true")
+    reproduced.commit("Remote")
+    reproduced.run("dvc", "push")
+    other = clone(reproduced)
+    other.run("dvc", "pull")
+    assert other.repro() == []
+    assert "up to date" in other.run("dvc", "status")
+    # One file of it damaged, as by a failing disk.
+    (other.folder / ".dvc/cache").rename(other.folder.parent / "cache put aside")
+    shutil.rmtree(other.folder / "data")
+    model = read_lock(reproduced.folder)["train"].outs["data/model/model.keras"]
+    damaged = folder / "files/md5" / model[:2] / model[2:]
+    damaged.chmod(0o644)
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    assert "data/model/model.keras" in other.run("dvc", "pull", status=1)
+
+
+def test_model_is_had_by_name_and_version_from_another_folder(
+    shared: Project, tmp_path: Path
+) -> None:
+    """README's section on the model registry, from outside of any repository."""
+    shared.edit_params(lambda params: params["evaluate"].update(target_errors=[0.1]))
+    shared.repro()
+    shared.commit("A target that so few images can reach")
+    model = "data/model/model.keras"
+    first = (shared.folder / model).read_bytes()
+    metrics = read_metrics(shared.folder / "reports/metrics.json", Metrics)
+    coverage = metrics["rejection"]["0.1"]["coverage"]
+    assert coverage > 0
+    shared.run("dvc", "push", **CREDENTIALS)
+    shared.run("gto", "register", "digits", "--version", "v1.0.0")
+    assert shared.run("git", "tag").split() == ["digits@v1.0.0"]
+    shared.edit_params(lambda params: params["recipes"]["original"].update(epochs=1))
+    shared.repro()
+    shared.commit("Newer")
+    shared.run("dvc", "push", **CREDENTIALS)
+    shared.run("gto", "register", "digits", "--version", "v1.1.0")
+    assert "v1.1.0" in shared.run("gto", "show")
+    newer = (shared.folder / model).read_bytes()
+    assert newer != first
+    elsewhere = Project(tmp_path / "elsewhere", tmp_path / "another home")
+    elsewhere.folder.mkdir()
+    elsewhere.home.mkdir()
+    get = ("dvc", "artifacts", "get", f"file://{shared.folder}", "digits")
+    elsewhere.run(*get, "-o", "newest", **CREDENTIALS)
+    elsewhere.run(*get, "-o", "digits", "--rev", "v1.0.0", **CREDENTIALS)
+    assert (elsewhere.folder / "newest/model.keras").read_bytes() == newer
+    assert (elsewhere.folder / "digits/model.keras").read_bytes() == first
+    images = (shared.folder / "data/processed/test_images.npy").as_posix()
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
+    script = f"import numpy\nimages = numpy.load({images!r})\n{code.replace('0.005', '0.1')}"
+    output = elsewhere.run("python", "-c", f"{script}\nprint('decided', decided.mean())")
+    assert f"decided {coverage}" in output

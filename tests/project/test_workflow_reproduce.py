@@ -1,0 +1,422 @@
+"""``reproduce.yaml``, run step by step: real clones, real dvc, an S3 server, small data, no GPU."""
+
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import ROOT, Project, use_remote
+from github_runner import SHELL, GitHub, Job, evaluate, filled, machine_environment
+from ruamel.yaml import YAML
+from s3_server import CREDENTIALS, Bucket
+
+from pipeline.runtime.lock import read_lock
+
+WORKFLOW = ROOT / ".github/workflows/reproduce.yaml"
+CPU = {"REQUIRE_GPU": "0", "REPRODUCE_RUNNER": '["ubuntu-latest"]'}
+LABEL = {"name": "commit-results"}
+
+
+class Hosted:
+    """The reproduced project on GitHub, where a branch has an open pull request."""
+
+    def __init__(self, project: Project, folder: Path) -> None:
+        self.project = project
+        for path in ROOT.glob("requirements*.lock"):
+            shutil.copy(path, project.folder)
+        project.commit("Locks")
+        self.origin = folder / "origin.git"
+        project.run("git", "clone", "--quiet", "--bare", ".", str(self.origin))
+        project.run("git", "remote", "add", "origin", str(self.origin))
+        project.run("git", "checkout", "--quiet", "-b", "branch")
+        self.github = GitHub(self.origin, folder / "github", machine_environment(folder), dict(CPU))
+        self.github.folder.mkdir()
+
+    def push(self, message: str, edit: Callable[[], object]) -> None:
+        """Commit a change to the branch and push it."""
+        edit()
+        self.project.commit(message)
+        self.project.run("git", "push", "--quiet", "origin", "branch")
+
+    def head(self, branch: str = "branch") -> str:
+        return self.git("rev-parse", branch)
+
+    def git(self, *arguments: str) -> str:
+        command = ["git", "-C", str(self.origin), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    def event(self, *labels: dict[str, str], fork: bool = False) -> dict[str, Any]:
+        """Return what GitHub says of a push to the branch of the pull request."""
+        repository = "stranger/digits" if fork else self.github.name
+        return {
+            "event_name": "pull_request",
+            "head_ref": "branch",
+            "ref": "refs/pull/1/merge",
+            "ref_name": "1/merge",
+            "event": {
+                "pull_request": {
+                    "number": 1,
+                    "base": {"sha": self.head("main")},
+                    "head": {"sha": self.head(), "repo": {"full_name": repository}},
+                    "labels": list(labels),
+                }
+            },
+        }
+
+    def run(self, *labels: dict[str, str], fork: bool = False) -> dict[str, Job]:
+        self.github.artifacts.clear()
+        return self.github.run(WORKFLOW, self.event(*labels, fork=fork))
+
+    def report(self) -> str:
+        return self.github.artifacts["report"].read_text()
+
+    def clone(self, folder: Path) -> Project:
+        """Return a clone of the branch on another machine."""
+        home = folder.with_name(f"home of {folder.name}")
+        home.mkdir()
+        command = ("git", "clone", "--quiet", "--branch", "branch")
+        self.project.run(*command, f"file://{self.origin}", str(folder))
+        return Project(folder, home)
+
+
+@pytest.fixture
+def hosted(reproduced: Project, tmp_path: Path) -> Hosted:
+    """The project on GitHub, without a remote for its data."""
+    return Hosted(reproduced, tmp_path)
+
+
+@pytest.fixture
+def hosted_with_remote(reproduced: Project, tmp_path: Path, bucket: Bucket) -> Hosted:
+    """The project on GitHub, with a remote that holds its data."""
+    use_remote(reproduced, bucket)
+    reproduced.commit("Remote")
+    reproduced.run("dvc", "push", **CREDENTIALS)
+    hosted = Hosted(reproduced, tmp_path)
+    hosted.github.secrets.update(CREDENTIALS)
+    return hosted
+
+
+def results(jobs: dict[str, Job]) -> dict[str, str]:
+    return {name: job.result for name, job in jobs.items()}
+
+
+def set_recipe(project: Project, **values: Any) -> Callable[[], None]:
+    return lambda: project.edit_params(lambda params: params["recipes"]["original"].update(values))
+
+
+def stages(report: str) -> dict[str, str]:
+    """Return what the report says of every stage."""
+    row = r"^\| (\w+) +\| (.+?) +\| (?:\d of \d differ|the same bytes) +\|$"
+    return dict(re.findall(row, report, re.MULTILINE))
+
+
+def test_nothing_stale_rents_no_gpu_and_the_report_says_so(hosted: Hosted) -> None:
+    hosted.push("Words", lambda: hosted.project.append("README.md", "Words\n"))
+    jobs = hosted.run(LABEL)
+    assert results(jobs) == {"stale": "success", "reproduce": "skipped", "commit": "skipped"}
+    report = hosted.report()
+    assert report.startswith("**Identical: both give all 200 images the same class")
+    head = hosted.head()[:7]
+    assert f"Before: {hosted.head('main')[:7]}; after: workspace on {head}. Up to date" in report
+    assert "Up to date" in report
+    assert jobs["stale"].summary == report
+    # Nothing was pulled, and no framework imported: neither is there what they would leave.
+    workspace = jobs["stale"].workspace
+    assert workspace
+    assert not (workspace / "data").exists()
+    assert not (workspace / ".dvc/cache").exists()
+
+
+def test_changed_parameters_are_reproduced_pushed_and_committed(
+    hosted_with_remote: Hosted, tmp_path: Path
+) -> None:
+    hosted = hosted_with_remote
+    hosted.push("Longer", set_recipe(hosted.project, epochs=4))
+    before = hosted.head()
+    jobs = hosted.run(LABEL)
+    assert results(jobs) == dict.fromkeys(("stale", "reproduce", "commit"), "success"), jobs
+    # Of the data, what the stale stages read and no more.
+    workspace = jobs["reproduce"].workspace
+    assert workspace
+    assert not (workspace / "data/raw").exists()
+    report = hosted.report()
+    assert stages(report) == {
+        "download": "unchanged",
+        "preprocess": "unchanged",
+        "train": "ran",
+        "evaluate": "ran",
+        "plot": "ran",
+    }
+    assert "Up to date" in report
+    assert "| params.yaml | recipes.original.epochs" in report
+    assert "not committed" not in report
+    assert jobs["reproduce"].summary == report
+    # One commit, of nothing but results.
+    assert hosted.git("rev-parse", "branch~1") == before
+    changed = hosted.git("diff", "--name-only", "branch~1", "branch").split()
+    assert "dvc.lock" in changed
+    assert "reports/figures/learning_curves.png" in changed
+    assert {name.partition("/")[0] for name in changed} == {"dvc.lock", "reports"}
+    # Another machine has everything, and nothing to do.
+    other = hosted.clone(tmp_path / "other")
+    other.run("dvc", "pull", **CREDENTIALS)
+    assert "up to date" in other.run("dvc", "status")
+    assert other.repro() == []
+    # Nor has CI, if it is started again: no loop.
+    assert results(hosted.run(LABEL))["reproduce"] == "skipped"
+    # Nothing secret was written down.
+    for job in jobs.values():
+        assert CREDENTIALS["AWS_SECRET_ACCESS_KEY"] not in job.log
+
+
+def test_without_remote_and_label_the_results_are_had_by_one_command(
+    hosted: Hosted, tmp_path: Path
+) -> None:
+    hosted.push(
+        "Larger", lambda: hosted.project.edit_params(lambda params: params["plot"].update(dpi=60))
+    )
+    before = hosted.head()
+    jobs = hosted.run()
+    assert results(jobs) == {"stale": "success", "reproduce": "success", "commit": "skipped"}
+    assert "Push data and run cache" not in jobs["reproduce"].steps
+    assert hosted.head() == before
+    # From the mirrors; and the model that came out is the committed one.
+    ran = ["download", "preprocess", "train", "evaluate"]
+    assert stages(hosted.report()) == dict.fromkeys([*ran, "plot"], "ran")
+    assert "Identical" in hosted.report()
+    # The command of the report, with `gh run download` played by the file that it would fetch.
+    command = re.search(
+        r"^gh run download .+ -D (\S+) && (git apply .+)$", hosted.report(), re.MULTILINE
+    )
+    assert command
+    other = hosted.clone(tmp_path / "other")
+    (other.folder / command[1]).mkdir()
+    shutil.copy(hosted.github.artifacts["results"], other.folder / command[1])
+    other.run("sh", "-c", command[2])
+    assert "Up to date" in other.run("python", "-m", "pipeline.tools.stale")
+    assert other.repro() == ran
+
+
+def test_missing_gpu_fails_before_anything_is_installed(hosted: Hosted) -> None:
+    if shutil.which("nvidia-smi"):
+        pytest.skip("this machine has a GPU; it would have shown the message where there is none")
+    hosted.github.variables.clear()
+    hosted.push("Longer", set_recipe(hosted.project, epochs=4))
+    jobs = hosted.run(LABEL)
+    assert results(jobs) == {"stale": "success", "reproduce": "failure", "commit": "skipped"}
+    assert jobs["reproduce"].steps == ["Show the GPU"]
+    assert "::error::REQUIRE_GPU is 1, but this runner has no NVIDIA GPU" in jobs["reproduce"].log
+    # The report of the job before stands, and judges nothing.
+    assert hosted.report().startswith("**Not judged yet; to run first: train, plot.**")
+    assert "Out of date. To run: train, plot; after that" in hosted.report()
+
+
+def run_step(project: Project, name: str, status: int = 0, /, **environment: str) -> str:
+    """Run one step of the job that reproduces in a project's folder."""
+    steps = YAML(typ="safe").load(WORKFLOW)["jobs"]["reproduce"]["steps"]
+    (script,) = (step["run"] for step in steps if step.get("name") == name)
+    return project.run(*SHELL, "-c", script, status=status, **environment)
+
+
+def test_gpu_that_the_backend_does_not_see_fails_the_run(project: Project) -> None:
+    """A driver is there, but not the packages for it."""
+    name = "Let the backend find the GPU"
+    message = run_step(project, name, 1, REQUIRE_GPU="1")
+    assert "REQUIRE_GPU is set, but tensorflow sees no GPU" in message
+    assert "CPU" in run_step(project, name, REQUIRE_GPU="0")
+
+
+def test_remote_is_verified_even_if_the_project_does_not_ask_for_it(
+    hosted_with_remote: Hosted, bucket: Bucket, tmp_path: Path
+) -> None:
+    hosted = hosted_with_remote
+    hosted.project.run("dvc", "remote", "modify", "--unset", "storage", "verify")
+    hosted.push("Longer", set_recipe(hosted.project, epochs=4))
+    outs = read_lock(hosted.project.folder)["preprocess"].outs
+    key = bucket.key(outs["data/processed/train_images.npy"])
+    bucket.change(key, lambda body: body[:200] + bytes([body[200] ^ 1]) + body[201:])
+    runner = hosted.clone(tmp_path / "runner")
+    temporary = {"RUNNER_TEMP": str(tmp_path), "GITHUB_OUTPUT": str(tmp_path / "output")}
+    run_step(runner, "Look for a remote", **temporary)
+    assert (tmp_path / "output").read_text() == "name=storage\n"
+    message = run_step(runner, "Reproduce", 255, REMOTE="storage", **temporary, **CREDENTIALS)
+    assert "Checkout failed for following targets:\ndata/processed/train_images.npy" in message
+    assert "Running stage" not in message
+
+
+def test_what_stays_out_of_date_fails_the_run(hosted_with_remote: Hosted, tmp_path: Path) -> None:
+    """DVC takes a deleted report for unchanged where data may be missing."""
+    hosted = hosted_with_remote
+    report = hosted.project.folder / "reports/metrics.json"
+    hosted.push("Less", report.unlink)
+    runner = hosted.clone(tmp_path / "runner")
+    environment = {"RUNNER_TEMP": str(tmp_path), "REMOTE": "storage"}
+    message = run_step(runner, "Reproduce", 1, **environment, **CREDENTIALS)
+    assert "Data and pipelines are up to date." in message
+    assert "Out of date. To run: evaluate" in message
+
+
+def test_code_of_a_fork_reaches_no_runner_of_ours(hosted: Hosted) -> None:
+    hosted.push("Longer", set_recipe(hosted.project, epochs=4))
+    jobs = hosted.run(LABEL, fork=True)
+    assert results(jobs) == {"stale": "success", "reproduce": "skipped", "commit": "skipped"}
+    assert "Out of date. To run: train" in hosted.report()
+
+
+def test_unreachable_remote_fails_and_nothing_is_taken_for_whole(
+    hosted_with_remote: Hosted,
+) -> None:
+    hosted = hosted_with_remote
+    gone = "http://127.0.0.1:9"  # the port of the discard protocol, at which nobody listens
+    hosted.project.run("dvc", "remote", "modify", "storage", "endpointurl", gone)
+    hosted.push("Longer", set_recipe(hosted.project, epochs=4))
+    before = hosted.head()
+    jobs = hosted.run(LABEL)
+    assert results(jobs) == {"stale": "success", "reproduce": "failure", "commit": "skipped"}
+    assert f'Could not connect to the endpoint URL: "{gone}' in jobs["reproduce"].log
+    assert hosted.head() == before
+    assert set(hosted.github.artifacts) == {"report"}
+
+
+def test_results_are_not_committed_if_the_remote_does_not_have_them(
+    hosted_with_remote: Hosted, bucket: Bucket
+) -> None:
+    hosted = hosted_with_remote
+    hosted.push("Longer", set_recipe(hosted.project, epochs=2))
+    before = hosted.head()
+    bucket.server.accepted = 0
+    try:
+        jobs = hosted.run(LABEL)
+    finally:
+        bucket.server.accepted = None
+    assert results(jobs) == {"stale": "success", "reproduce": "failure", "commit": "skipped"}
+    assert jobs["reproduce"].steps[-1] == "Push data and run cache"
+    assert "failed to push data to the cloud" in jobs["reproduce"].log
+    assert hosted.head() == before
+    assert set(hosted.github.artifacts) == {"report"}
+
+
+def test_shallow_clone_says_what_to_set(hosted: Hosted) -> None:
+    hosted.push("Longer", set_recipe(hosted.project, epochs=4))
+    hosted.github.depth = 1
+    jobs = hosted.run()
+    assert jobs["stale"].result == "failure"
+    assert jobs["stale"].steps[-1] == "Report"
+    assert "this clone is shallow" in jobs["stale"].log
+    assert "`fetch-depth: 0` of actions/checkout" in jobs["stale"].log
+
+
+def test_run_by_hand_compares_with_main(hosted: Hosted) -> None:
+    hosted.push("Words", lambda: hosted.project.append("README.md", "Words\n"))
+    event = {
+        "event_name": "workflow_dispatch",
+        "head_ref": "",
+        "ref_name": "branch",
+        "sha": hosted.head(),
+        "event": {},
+    }
+    jobs = hosted.github.run(WORKFLOW, event, commit=False)
+    assert results(jobs) == {"stale": "success", "reproduce": "skipped", "commit": "skipped"}
+    assert (
+        f"Before: origin/main ({hosted.head('main')[:7]}); after: workspace on " in hosted.report()
+    )
+
+
+@pytest.mark.parametrize("changed", ["true", ""])
+@pytest.mark.parametrize("labels", [[], [LABEL], [{"name": "other"}, LABEL], [{"name": "other"}]])
+@pytest.mark.parametrize("by_hand", ["", "branch", "tag"])
+def test_results_are_committed_if_asked_for_and_the_report_knows(
+    by_hand: str, labels: list[dict[str, str]], changed: str
+) -> None:
+    workflow = YAML(typ="safe").load(WORKFLOW)
+    contexts = {
+        "github": {"ref_type": by_hand, "event": {"pull_request": {"labels": labels}}},
+        "inputs": {"commit": bool(by_hand)},
+        "needs": {"reproduce": {"outputs": {"changed": changed}}},
+    }
+    is_asked_for = by_hand == "branch" or LABEL in labels
+    assert filled(workflow["env"]["COMMIT"], contexts) == str(is_asked_for).lower()
+    condition = evaluate(workflow["jobs"]["commit"]["if"], contexts)
+    assert bool(condition) == (is_asked_for and changed == "true")
+
+
+def commit_job(hosted: Hosted, patch: str) -> Job:
+    """Run the job that commits alone, with a patch that claims to be the results."""
+    definition = YAML(typ="safe").load(WORKFLOW)
+    file = hosted.github.folder / "results.patch"
+    file.write_text(patch)
+    hosted.github.artifacts["results"] = file
+    contexts = {
+        "github": {"repository": hosted.github.name, **hosted.event(LABEL)},
+        "inputs": {},
+        "vars": {},
+        "secrets": {},
+        "needs": {},
+    }
+    return hosted.github.job("commit", definition["jobs"]["commit"], definition["env"], contexts)
+
+
+def patch_of(hosted: Hosted, *names: str) -> str:
+    """Return a patch that adds a line to some files, as a clone of the branch would make it."""
+    for name in names:
+        hosted.project.append(name, "\n")
+    patch = hosted.project.run("git", "diff", "--binary")
+    hosted.project.run("git", "checkout", "--quiet", ".")
+    return patch
+
+
+def test_patch_cannot_change_anything_but_results(hosted: Hosted) -> None:
+    hosted.push("Longer", set_recipe(hosted.project, epochs=4))
+    names = ("dvc.lock", "reports/metrics.json", "pipeline/stage.py", "params.yaml")
+    assert commit_job(hosted, patch_of(hosted, *names)).result == "success"
+    changed = hosted.git("diff", "--name-only", "branch~1", "branch").split()
+    assert changed == ["dvc.lock", "reports/metrics.json"]
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        pytest.param("git mv pipeline/stage.py reports/stage.py", id="renamed"),
+        pytest.param("ln -s ../../secret reports/link", id="link"),
+        pytest.param("rm dvc.lock; ln -s .git/config dvc.lock", id="lock that is a link"),
+        pytest.param("chmod +x reports/metrics.json", id="mode"),
+        pytest.param(
+            "git init -q reports/sub; git -C reports/sub commit -q --allow-empty -m x",
+            id="submodule",
+        ),
+    ],
+)
+def test_patch_with_more_than_plain_results_is_refused(hosted: Hosted, edit: str) -> None:
+    hosted.push("Longer", set_recipe(hosted.project, epochs=4))
+    before = hosted.head()
+    hosted.project.run("sh", "-ec", f"{edit}; git add --all 2>&1")
+    patch = hosted.project.run("git", "diff", "--cached", "--binary", "--find-renames")
+    assert patch
+    job = commit_job(hosted, patch)
+    assert job.result == "failure"
+    assert "::error::The results hold more than dvc.lock and plain files in reports/" in job.log
+    assert hosted.head() == before
+
+
+def test_branch_that_has_moved_on_is_left_alone(hosted: Hosted) -> None:
+    hosted.push("Longer", set_recipe(hosted.project, epochs=4))
+    patch = patch_of(hosted, "dvc.lock")
+    event = hosted.event(LABEL)
+    hosted.push("Later", lambda: hosted.project.append("README.md", "Words\n"))
+    later = hosted.head()
+    hosted.event = lambda *_, **__: event  # type: ignore[method-assign]
+    job = commit_job(hosted, patch)
+    assert job.result == "failure"
+    assert "rejected" in job.log
+    assert hosted.head() == later
+
+
+def test_job_that_may_write_runs_nothing_of_the_branch() -> None:
+    jobs = YAML(typ="safe").load(WORKFLOW)["jobs"]
+    writers = {name for name, job in jobs.items() if "write" in job["permissions"].values()}
+    assert writers == {"commit"}
+    words = re.findall(r"\w+", " ".join(step.get("run", "") for step in jobs["commit"]["steps"]))
+    assert not {"python", "python3", "pip", "make", "dvc repro", "bash", "sh"} & set(words)

@@ -1,0 +1,121 @@
+import struct
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.runtime.examples import as_squares, load_array, load_examples
+from pipeline.runtime.errors import PipelineError
+
+
+def save(folder: Path, images: object, labels: object) -> tuple[Path, Path]:
+    np.save(folder / "images.npy", np.asarray(images, np.float32))
+    np.save(folder / "labels.npy", np.asarray(labels, np.int32))
+    return folder / "images.npy", folder / "labels.npy"
+
+
+def test_arrays_come_back(tmp_path: Path) -> None:
+    images, labels = load_examples(*save(tmp_path, np.ones((3, 4), np.float32), np.arange(3)))
+    assert (images.shape, labels.tolist()) == ((3, 4), [0, 1, 2])
+
+
+@pytest.mark.parametrize(
+    ("images", "labels"), [((3, 4), (2,)), ((3, 2, 2), (3,)), ((3, 4), (3, 1))]
+)
+def test_arrays_that_do_not_belong_together_are_refused(
+    tmp_path: Path, images: tuple[int, ...], labels: tuple[int, ...]
+) -> None:
+    paths = save(tmp_path, np.ones(images), np.ones(labels))
+    with pytest.raises(PipelineError, match=r"images\.npy: expected shape"):
+        load_examples(*paths)
+
+
+@pytest.mark.parametrize("keep", [0, 5, 100, 135])
+def test_truncated_file_names_itself(tmp_path: Path, keep: int) -> None:
+    images, labels = save(tmp_path, np.ones((3, 4), np.float32), np.arange(3))
+    images.write_bytes(images.read_bytes()[:keep])
+    with pytest.raises(PipelineError, match=r"images\.npy: damaged"):
+        load_examples(images, labels)
+
+
+def test_pickled_objects_are_never_loaded(tmp_path: Path) -> None:
+    np.save(tmp_path / "images.npy", np.array([print], object), allow_pickle=True)
+    with pytest.raises(PipelineError, match=r"images\.npy: damaged .* allow_pickle=False"):
+        load_examples(tmp_path / "images.npy", tmp_path / "images.npy")
+
+
+def npy(header: str) -> bytes:
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode() + bytes(16)
+
+
+def shaped(shape: str) -> bytes:
+    return npy(f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}}}")
+
+
+@pytest.mark.parametrize(
+    ("content", "fact"),
+    [
+        (npy("-" * 9000 + "1"), "Header info length"),
+        (npy("{" + " " * 9000), "Header info length"),  # NumPy's own bound lets it take a minute
+        (npy("-" * 250 + "1"), "malformed"),
+        (npy("(" * 120 + ")" * 120), "not a dictionary"),
+        (npy("{[]: 1}"), "unhashable"),
+        (shaped("(10**9,)"), "malformed"),
+        (shaped("(True,)"), "integer"),
+        (shaped(f"({10**30},)"), "too large"),
+        (shaped(f"({10**15},)"), "allocate"),
+        (shaped(f"({2**32}, {2**32})"), "shape"),
+        (shaped("(1000000000,)"), "read all data"),
+        (npy("{'descr': 'O', 'fortran_order': False, 'shape': (1,)}"), "allow_pickle=False"),
+        (b"PK\3\4", "magic string"),
+    ],
+)
+def test_hostile_header_is_refused_without_memory(
+    tmp_path: Path, content: bytes, fact: str
+) -> None:
+    (tmp_path / "images.npy").write_bytes(content)
+    resource = pytest.importorskip("resource", reason="Windows; would have measured memory")
+    begun = time.perf_counter()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(PipelineError, match=rf"images\.npy: damaged .*{fact}") as caught:
+        load_array(tmp_path / "images.npy", np.float32)
+    assert time.perf_counter() - begun < 1
+    # NumPy asks for room for what is promised; the system gives it as it is used.
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert grown * (1 if sys.platform == "darwin" else 1024) < 100_000_000
+    assert str(caught.value).isprintable()
+
+
+def test_archive_of_arrays_is_not_an_array(tmp_path: Path) -> None:
+    np.savez(tmp_path / "archive.npz", images=np.ones(3, np.float32))
+    with pytest.raises(PipelineError, match=r"archive\.npz: damaged .npy file: .*magic string"):
+        load_array(tmp_path / "archive.npz", np.float32)
+
+
+def test_elements_of_another_type_are_refused(tmp_path: Path) -> None:
+    images, labels = save(tmp_path, np.ones((3, 4)), np.arange(3))
+    np.save(images, np.full((3, 4), "x"))
+    with pytest.raises(PipelineError, match=r"images\.npy: expected elements of float32"):
+        load_examples(images, labels)
+
+
+def test_squares_have_the_rows_of_pixels_one_below_the_other() -> None:
+    flat = np.arange(18, dtype=np.float32).reshape(2, 9)
+    squares = as_squares(flat, "images.npy")
+    assert squares.shape == (2, 3, 3)
+    assert squares[1].tolist() == [[9, 10, 11], [12, 13, 14], [15, 16, 17]]
+
+
+@pytest.mark.parametrize("count", [0, 1, 5])
+def test_any_number_of_images_can_be_made_squares(count: int) -> None:
+    assert as_squares(np.ones((count, 4), np.float32), "images.npy").shape == (count, 2, 2)
+
+
+@pytest.mark.parametrize("shape", [(2, 8), (2, 10), (2, 3, 3), (9,)])
+def test_what_is_not_flattened_squares_is_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(
+        PipelineError, match=r"images\.npy: expected flattened square images, found"
+    ):
+        as_squares(np.ones(shape, np.float32), "images.npy")

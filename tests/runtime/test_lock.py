@@ -1,0 +1,120 @@
+from pathlib import Path
+
+import pytest
+
+from pipeline.runtime.lock import LockedStage, entries, md5, parse_lock, sources, upstream, writers
+from pipeline.runtime.errors import PipelineError
+
+LOCK = b"""\
+schema: '2.0'
+stages:
+  prepare:
+    cmd: python prepare.py
+    deps:
+    - path: prepare.py
+      hash: md5
+      md5: aa
+      size: 1
+    outs:
+    - path: data.npy
+      hash: md5
+      md5: bb
+      size: 1
+  train:
+    cmd: python train.py
+    deps:
+    - path: data.npy
+      hash: md5
+      md5: bb
+      size: 1
+    - path: train.py
+      hash: md5
+      md5: cc
+      size: 1
+    params:
+      params.yaml:
+        train:
+          epochs: 3
+    outs:
+    - path: model
+      hash: md5
+      md5: dd
+      size: 1
+  plot:
+    cmd: python plot.py
+    deps:
+    - path: model
+      hash: md5
+      md5: dd
+      size: 1
+    - path: prepare.py
+      hash: md5
+      md5: aa
+      size: 1
+"""
+
+
+def test_stages_are_read_with_what_went_in_and_came_out() -> None:
+    lock = parse_lock(LOCK, "dvc.lock")
+    assert list(lock) == ["prepare", "train", "plot"]
+    assert lock["train"] == LockedStage(
+        deps={"data.npy": "bb", "train.py": "cc"},
+        params={"params.yaml": {"train": {"epochs": 3}}},
+        outs={"model": "dd"},
+    )
+    assert lock["plot"].outs == {}
+
+
+def test_dependency_without_md5_is_left_out() -> None:
+    lock = parse_lock(b"stages: {a: {deps: [{path: 'https://example.invalid/x', etag: e}]}}", "x")
+    assert lock["a"].deps == {}
+
+
+def test_folder_is_written_by_who_writes_into_it_and_its_files_by_who_writes_it() -> None:
+    lock = {
+        "prepare": LockedStage({"code.py": "a"}, {}, {"data": "b.dir"}),
+        "train": LockedStage({"data/images.npy": "c"}, {}, {"models/one": "d"}),
+        "plot": LockedStage({"models": "e.dir", "datafile": "f"}, {}, {}),
+    }
+    assert writers(lock, "data/images.npy") == {"prepare"}
+    assert writers(lock, "models") == {"train"}
+    assert sources(lock) == {"code.py": "a", "datafile": "f"}
+    assert upstream(lock, ["train"]) == {"prepare"}
+
+
+def test_entries_are_files_and_parameters() -> None:
+    assert entries({"a": LockedStage({"x": "1"}, {"p": {"k": 1}}, {"y": "2"})}) == {
+        *[("a", "x"), ("a", "p: k"), ("a", "y")]
+    }
+
+
+def test_sources_are_what_no_stage_writes() -> None:
+    assert sources(parse_lock(LOCK, "dvc.lock")) == {"prepare.py": "aa", "train.py": "cc"}
+
+
+LOCKED = parse_lock(LOCK, "dvc.lock")
+
+
+@pytest.mark.parametrize(
+    ("output", "stages"),
+    [("data.npy", set()), ("model", {"prepare"}), ("elsewhere", set())],
+)
+def test_upstream_is_what_runs_before(output: str, stages: set[str]) -> None:
+    assert upstream(LOCKED, writers(LOCKED, output)) == stages
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"stages", b"stages: [", b"schema: '2.0'", b"\xff", b"stages: {a: 1}", b"stages: [1]",
+     b"stages: {a: {deps: [x]}}", b"stages: {a: {outs: [{md5: a}]}}", b"a: 1\na: 2",
+     b"stages: {a: {params: [x]}}", b"stages: {a: {params: {p: [x]}}}", b"stages: {a: {outs: }}"],
+)  # fmt: skip
+def test_what_is_no_lock_is_refused(content: bytes) -> None:
+    with pytest.raises(PipelineError, match=r"main: dvc\.lock: not a lock file of DVC") as caught:
+        parse_lock(content, "main: dvc.lock")
+    assert "\n" not in str(caught.value)
+
+
+def test_md5_is_that_of_rfc_1321(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"message digest")
+    assert md5(tmp_path / "file") == "f96b697d7cb7938d525a2f31aaf161d0"

@@ -1,0 +1,92 @@
+import platform
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+from pipeline.tools.doctor.installation import locked, packages, python
+
+HASH = "    --hash=sha256:00\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A project of which only pyproject.toml and lock files are there."""
+    for name in ("pyproject.toml", "requirements.lock", "requirements-gpu.lock"):
+        shutil.copyfile(ROOT / name, tmp_path / name)
+    return tmp_path
+
+
+def write_locks(folder: Path, whole: str, gpu: str) -> None:
+    (folder / "requirements.lock").write_text(whole)
+    (folder / "requirements-gpu.lock").write_text(gpu)
+
+
+def test_python_of_the_environment_is_good(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent))
+    if shutil.which("python") is None:
+        pytest.skip("no command `python` beside this one; it would have been found good")
+    found = python(folder)
+    assert found.verdict == "good"
+    assert found.found == f"{platform.python_version()}, {sys.executable}"
+
+
+def test_python_outside_of_the_range_is_a_problem(folder: Path) -> None:
+    path = folder / "pyproject.toml"
+    path.write_text(path.read_text().replace(">=3.11,<3.14", ">=3.99"))
+    found = python(folder)
+    assert found.verdict == "problem"
+    assert found.found.endswith("; expected >=3.99")
+    assert "make setup PYTHON=" in found.advice
+
+
+def test_other_python_on_the_path_is_a_note(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = folder / "bin/python"
+    other.parent.mkdir()
+    other.write_text("#!/bin/sh\n")
+    other.chmod(0o755)
+    monkeypatch.setenv("PATH", str(other.parent))
+    found = python(folder)
+    assert found.verdict == "note"
+    assert f"which stages are run with, is {other}" in found.found
+    assert "source .venv/bin/activate" in found.advice
+    monkeypatch.setenv("PATH", str(folder))
+    assert "is not there" in python(folder).found
+
+
+def test_environment_as_locked_is_good(folder: Path) -> None:
+    found = packages(folder)
+    assert found.verdict == "good", found
+
+
+def test_package_that_is_missing_or_another_version_is_a_problem(folder: Path) -> None:
+    lock = f"numpy==0.1 \\\n{HASH}not-a-package==1.0 \\\n{HASH}"
+    write_locks(folder, lock, lock)
+    found = packages(folder)
+    assert found.verdict == "problem"
+    assert found.found.startswith("2 of 2 differ from requirements.lock: numpy is ")
+    assert found.found.endswith(", not 0.1, not-a-package is missing")
+    assert "make setup" in found.advice
+
+
+def test_package_that_only_development_needs_is_a_note(folder: Path) -> None:
+    write_locks(folder, f"not-a-package==1.0 \\\n{HASH}", f"numpy==0.1 \\\n{HASH}")
+    found = packages(folder)
+    assert found.verdict == "note"
+    assert "not-a-package is missing" in found.found
+
+
+def test_package_for_another_system_is_not_asked_for(tmp_path: Path) -> None:
+    lock = tmp_path / "requirements.lock"
+    lock.write_text(
+        f"a-package==1.0 ; sys_platform == 'nowhere' \\\n{HASH}    # via\n    #   b\n"
+        f"b.package==2.0 ; sys_platform != 'nowhere' \\\n{HASH}"
+    )
+    assert locked(lock) == {"b.package": "2.0"}
+
+
+def test_every_entry_of_the_lock_is_read() -> None:
+    text = (ROOT / "requirements.lock").read_text()
+    assert len(locked(ROOT / "requirements.lock")) >= text.count("==") - text.count(" ; ") * 2

@@ -1,0 +1,50 @@
+import pytest
+
+from pipeline.tools.page import Headline, Page, Table, as_markdown, as_text
+
+PAGE: Page = [
+    Headline("All is well.", "good"),
+    "A paragraph.",
+    Table("Counts", ["name", "count"], [["a|b", "1"], ["c", "1,000"]], numeric=[1]),
+]
+
+
+def test_text_is_aligned() -> None:
+    assert as_text(PAGE) == (
+        "All is well.\n"
+        "\n"
+        "A paragraph.\n"
+        "\n"
+        "Counts\n"
+        "name      count\n"
+        "------  -------\n"
+        "a|b           1\n"
+        "c         1,000\n"
+    )
+
+
+def test_markdown_is_github_s() -> None:
+    assert as_markdown(PAGE) == (
+        "**All is well.**\n"
+        "\n"
+        "A paragraph.\n"
+        "\n"
+        "#### Counts\n"
+        "\n"
+        "| name   |   count |\n"
+        "|:-------|--------:|\n"
+        "| a\\|b   |       1 |\n"
+        "| c      |   1,000 |\n"
+    )
+
+
+def test_text_has_colours_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal:
+        def isatty(self) -> bool:
+            return True
+
+    assert "\033" not in as_text(PAGE)
+    monkeypatch.setattr("sys.stdout", Terminal())
+    assert as_text(PAGE).startswith("\033[1;32mAll is well.\033[0m\n")
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\033" not in as_text(PAGE)

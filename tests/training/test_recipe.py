@@ -1,0 +1,126 @@
+"""The optimiser of a recipe, held against formulas of its learning rate and Keras's plain Adam."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from pipeline.model.backend import keras
+from pipeline.training.recipe import Recipe, build_optimizer
+from pipeline.runtime.errors import PipelineError
+
+PLAIN: dict[str, Any] = {
+    "batch_size": 50,
+    "epochs": 4,
+    "learning_rate": 0.005,
+    "warm_up": None,
+    "ema_momentum": None,
+    "distortion": None,
+}
+IMAGES = 230  # in four batches of 50 and one of 30
+
+
+def optimizer(images: int = IMAGES, **changes: Any) -> keras.optimizers.Optimizer:
+    return build_optimizer(Recipe.model_validate(PLAIN | changes), images)
+
+
+def learning_rates(adam: keras.optimizers.Optimizer, steps: Sequence[int]) -> list[float]:
+    """Return what the rate is when so many steps have been taken."""
+    found = []
+    for step in steps:
+        adam.iterations.assign(step)
+        found.append(float(adam.learning_rate))
+    return found
+
+
+def test_recipe_without_options_is_kerass_own_adam() -> None:
+    expected = keras.optimizers.Adam(0.005, name="adam")
+    found = optimizer()
+    assert type(found) is keras.optimizers.Adam
+    assert found.get_config() == expected.get_config()
+
+
+def test_learning_rate_without_warm_up_is_constant() -> None:
+    rates = learning_rates(optimizer(), [0, 1, 10, 19, 20])
+    assert len(set(rates)) == 1
+    assert np.isclose(rates[0], 0.005)
+
+
+@pytest.mark.parametrize(("warm_up", "rising"), [(0.01, 1), (0.25, 5), (0.95, 19)])
+def test_learning_rate_rises_in_a_line_and_falls_as_half_a_cosine(
+    warm_up: float, rising: int
+) -> None:
+    steps = 20
+    step = np.array([0, 1, 3, 5, 8, 13, 18, 19, 20])
+    angle = np.pi * (step - rising) / (steps - rising)
+    expected = 0.005 * np.where(step < rising, step / rising, (1 + np.cos(angle)) / 2)
+    rates = learning_rates(optimizer(warm_up=warm_up), step.tolist())
+    np.testing.assert_allclose(rates, expected, rtol=1e-5, atol=1e-9)
+
+
+def test_learning_rate_has_its_peak_at_the_end_of_the_warm_up_and_ends_at_zero() -> None:
+    rates = learning_rates(optimizer(warm_up=0.25), range(21))
+    assert np.argmax(rates) == 5
+    assert np.isclose(rates[5], 0.005)
+    assert abs(rates[20]) < 1e-9
+
+
+def test_steps_of_the_schedule_count_incomplete_batches() -> None:
+    (four,), (five,), (also_five,) = (
+        learning_rates(optimizer(images, warm_up=0.25), [10]) for images in (200, 201, 250)
+    )
+    assert four < five == also_five
+
+
+@pytest.mark.parametrize("warm_up", [0.01, 0.5, 0.99])
+@pytest.mark.parametrize("images", [1, 50, 51, 101])
+def test_shortest_runs_have_finite_rates_from_0_to_the_peak(images: int, warm_up: float) -> None:
+    steps = math.ceil(images / 50)
+    rates = learning_rates(optimizer(images, epochs=1, warm_up=warm_up), range(steps + 1))
+    assert np.isfinite(rates).all()
+    assert min(rates) >= 0
+    assert max(rates) <= np.float32(0.005)
+
+
+def test_moving_average_is_kerass_own() -> None:
+    expected = keras.optimizers.Adam(0.005, name="adam", use_ema=True, ema_momentum=0.98)
+    assert optimizer(ema_momentum=0.98).get_config() == expected.get_config()
+
+
+def test_warm_up_and_moving_average_go_together() -> None:
+    both = optimizer(warm_up=0.25, ema_momentum=0.98)
+    assert both.use_ema
+    assert both.ema_momentum == 0.98
+    expected = optimizer(warm_up=0.25).get_config()["learning_rate"]
+    assert both.get_config()["learning_rate"] == expected
+
+
+def test_no_moving_average_is_kept_without_its_momentum() -> None:
+    assert not optimizer(warm_up=0.25).use_ema
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("warm_up", 0.0),
+        ("warm_up", 1.0),
+        ("ema_momentum", 0.0),
+        ("ema_momentum", 1.0),
+        ("learning_rate", 0.0),
+        ("epochs", 0),
+        ("batch_size", 0),
+        ("distortion", {"rotation": 5.0}),
+    ],
+)
+def test_value_out_of_range_is_refused(name: str, value: Any) -> None:
+    with pytest.raises(ValidationError, match=name):
+        Recipe.model_validate(PLAIN | {name: value})
+
+
+def test_more_steps_than_a_schedule_counts_are_refused() -> None:
+    with pytest.raises(PipelineError, match="at most 2147483647 steps in all, found 2750000000"):
+        optimizer(55_000, warm_up=0.1, batch_size=1, epochs=50_000)
+    optimizer(55_000, batch_size=1, epochs=50_000)
