@@ -1,6 +1,6 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup repro demo study compare verify test faults check bench plots doctor lock licences audit
+.PHONY: help setup repro demo study compare verify test test-all faults check bench plots doctor lock licences audit
 
 VENV := .venv
 # The first Python on the PATH that the locked packages exist for; PYTHON=... chooses another.
@@ -10,29 +10,31 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 BIN := $(VENV)/bin
 # The stages' commands begin with `python`: the one of the environment.
 RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
-# No bytecode: what a full disk has cut off would end Python 3.11 (python/cpython#126606).
-define MEND
-find pipeline -name '*.pyc' -delete
-$(RUN) python -B -m pipeline doctor --fix
+# A DVC that was killed as it wrote a file of its own leaves a part, which the next one may refuse:
+# only if the doctor has repaired something, DVC runs once more.
+define REPRO
+@export $(RUN); trap 'exit 130' INT; \
+	dvc --cd $(1) repro || { code=$$?; $(DOCTOR) --fix || exit $$code; dvc --cd $(1) repro; }
 endef
+# Without Python's bytecode, which a full disk may have cut off.
+DOCTOR := python -X pycache_prefix=/dev/null -m pipeline doctor
 # What looks at the locked packages from outside: small, and set up without them.
 AUDIT := .venv-audit
 
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.installed  ## Make the environment .venv; the other targets do it where needed
 
 repro: $(VENV)/.installed  ## Run what has changed of the pipeline, all of it the first time
-	$(MEND)
-	$(RUN) dvc repro
+	$(call REPRO,.)
 
-demo: $(VENV)/.installed  ## Run the whole pipeline in demo/ on scikit-learn's digits, without download
+demo: $(VENV)/.installed  ## Run the whole pipeline in demo/ on 5,000 real digits, without internet
 	$(RUN) python -m pipeline demo
 
 study: $(VENV)/.installed  ## Train each recipe with ten seeds; goes on where it was interrupted (an hour)
-	$(MEND)
-	$(RUN) dvc repro studies/dvc.yaml
+	$(RUN) dvc repro preprocess
+	$(call REPRO,studies)
 
 compare: $(VENV)/.installed  ## Compare what lies here with BASE=..., by default main: better, worse or noise?
 	$(RUN) python -m pipeline compare $(BASE)
@@ -40,12 +42,19 @@ compare: $(VENV)/.installed  ## Compare what lies here with BASE=..., by default
 verify: $(VENV)/.installed  ## Run the last commit from scratch, aside: do its results come out again?
 	$(RUN) python -m pipeline verify
 
-test: $(VENV)/.installed  ## Run the tests
-	$(RUN) python -m pytest -n 3 --dist worksteal
+test: $(VENV)/.installed  ## Run the tests of every behaviour, in about five minutes
+	$(RUN) $(PYTEST) -m "$(TESTS)"
+
+test-all: $(VENV)/.installed  ## Run all tests, the slow repetitions and fault campaigns too
+	$(RUN) $(PYTEST)
+
+PYTEST := python -m pytest -n 3 --dist worksteal
+# TESTS=slow are those that `make test` leaves out.
+TESTS := not slow
 
 faults: $(VENV)/.installed  ## Kill, fill the disk, damage, disturb: the fault tests at full length (two hours)
 	rm -f faults.jsonl
-	$(RUN) FAULTS=full python -m pytest -n 3 --dist worksteal tests/faults
+	$(RUN) FAULTS=full $(PYTEST) tests/faults
 	$(RUN) python tests/faults/summary.py
 
 check: $(VENV)/.installed  ## Check style, types and workflows
@@ -53,7 +62,8 @@ check: $(VENV)/.installed  ## Check style, types and workflows
 	$(RUN) ruff format --check
 	$(RUN) mypy
 	$(RUN) check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yaml
-	$(RUN) zizmor --offline --quiet .github/workflows
+	$(RUN) check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.yml
+	$(RUN) zizmor --offline --quiet .github
 
 bench: $(VENV)/.installed  ## Measure speed and memory, as ratios taken side by side
 	$(RUN) $(BENCH) benchmarks/epoch.py
@@ -71,7 +81,7 @@ plots: $(VENV)/.installed  ## Open a page of the plots that needs no network; wi
 	$(RUN) python -m pipeline plots $(BASE)
 
 doctor: $(VENV)/.installed  ## Look at this set-up: what is good, what is not, and what to do about that
-	$(RUN) python -m pipeline doctor
+	$(RUN) $(DOCTOR)
 
 lock: $(VENV)/.installed  ## Resolve the dependencies of pyproject.toml anew into requirements*.lock
 	$(RUN) uv pip compile -q --upgrade $(COMPILE) --extra s3 --group dev -o requirements.lock pyproject.toml

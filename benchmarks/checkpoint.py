@@ -13,12 +13,12 @@ from epoch import TRAINING, VALIDATION, random_examples
 from side_by_side import report, side_by_side
 
 from pipeline.model.backend import keras, pin
-from pipeline.training.checkpoint import Checkpoint, run_key
-from pipeline.training.environment import surroundings
-from pipeline.training.epochs import Epoch
-from pipeline.training.sources import loaded_code
 from pipeline.runtime.params import load_section
+from pipeline.training.checkpoint import Checkpoint, run_key
+from pipeline.training.environment import environment_of_checkpoints
+from pipeline.training.epochs import Epoch
 from pipeline.training.loop import TrainParams, train_network
+from pipeline.training.sources import loaded_code
 
 PROJECT = Path(__file__).parents[1]
 
@@ -43,7 +43,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=PROJECT) as folder:
 
         def checkpoint_of_this_run() -> Checkpoint:
-            settings = {"surroundings": surroundings(), "code": loaded_code()}
+            settings = {
+                "environment_of_checkpoints": environment_of_checkpoints(),
+                "code": loaded_code(),
+            }
             return Checkpoint(run_key(settings, [*training, *validation]), Path(folder))
 
         def with_checkpoints() -> None:

@@ -11,12 +11,12 @@ from epoch import LAYERS, TRAINING, VALIDATION, random_examples
 from side_by_side import report, side_by_side
 
 from pipeline.model.backend import keras, pin
+from pipeline.model.network import build_network
+from pipeline.runtime.params import load_section
 from pipeline.training.distortion import Strength
 from pipeline.training.epochs import train_epochs
-from pipeline.model.network import build_network
-from pipeline.training.recipe import build_optimizer
-from pipeline.runtime.params import load_section
 from pipeline.training.loop import TrainParams
+from pipeline.training.recipe import build_optimizer
 
 PROJECT = Path(__file__).parents[1]
 SIDE = 28

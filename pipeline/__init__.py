@@ -6,7 +6,7 @@ this list, never upwards, and nobody imports a module that is a command:
 - ``tools``: what people and CI run around the pipeline, each in a folder of its own
 - ``stages``: what ``dvc repro`` runs, a module a stage, from download to plot
 - ``studies``: the recipes as such: ten seeds each, a search, doubts about labels
-- ``studies/results``: what the runs of a study come to
+- ``studies/results``: tables, summaries and pictures of the studies
 - ``report``: the figures and the page of a run
 - ``history``: earlier results, as Git and DVC know them
 - ``training``: a recipe at work: distortions, epochs, checkpoints

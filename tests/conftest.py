@@ -1,13 +1,16 @@
 """What the tests share: synthetic digits, mirrors, a project in a scratch folder, a browser."""
 
+import atexit
 import hashlib
+import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,6 +20,7 @@ from typing import Any
 import numpy as np
 import pytest
 from browser import Chromium, installed_chromium, running
+from filelock import FileLock
 from numpy.typing import NDArray
 from ruamel.yaml import YAML
 from s3_server import S3, Bucket
@@ -30,6 +34,21 @@ NAMES = {
     "test_images": "t10k-images-idx3-ubyte.gz",
     "test_labels": "t10k-labels-idx1-ubyte.gz",
 }
+
+# Seconds to wait for a process: a safety net, which no process reaches on a busy machine either.
+PATIENCE = 3600
+# What this test has started so far.
+STARTED: list["subprocess.Popen[str]"] = []
+# What a project and its studies have in Git, besides code and results.
+FILES = (
+    ".dvc/.gitignore",
+    ".dvc/config",
+    ".dvcignore",
+    ".gitattributes",
+    ".gitignore",
+    "dvc.yaml",
+    "params.yaml",
+)
 
 # Runs a command on a terminal of 80 columns and copies what it shows to standard output.
 TERMINAL = """
@@ -151,6 +170,66 @@ def server(data_set: Path) -> Iterator[MirrorServer]:
         server.shutdown()
 
 
+def pytest_configure() -> None:
+    """Let Ctrl-C reach what the tests start, and let nothing of it outlive them.
+
+    Where a script starts pytest in its background, SIGINT is ignored, and would be in all that
+    pytest starts; a signal that is handled is not.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, end)
+    atexit.register(kill_started)
+
+
+def end(number: int, _: object) -> None:
+    """End the tests as the signal would have."""
+    kill_started()
+    signal.signal(number, signal.SIG_DFL)
+    signal.raise_signal(number)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_teardown() -> None:
+    """Kill what a test has started, before its folder goes."""
+    kill_started()
+
+
+def kill_started() -> None:
+    """Kill the processes that the tests have started, with all that these have started."""
+    while STARTED:
+        process = STARTED.pop()
+        with suppress(ProcessLookupError, PermissionError):  # they have ended
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        if process.stdout:
+            process.stdout.close()
+
+
+def start(
+    command: Sequence[str], folder: Path, environment: Mapping[str, str]
+) -> "subprocess.Popen[str]":
+    """Start a command in a session of its own; it ends with the test at the latest."""
+    process = subprocess.Popen(
+        command,
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        stdin=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
+    STARTED.append(process)
+    return process
+
+
+def finish(process: "subprocess.Popen[str]", status: int) -> str:
+    """Wait for a process, expect its exit code, and return what it printed."""
+    output, _ = process.communicate(timeout=PATIENCE)
+    assert process.returncode == status, output
+    return output
+
+
 @dataclass
 class Project:
     """A copy of the project in a scratch folder, with caches and a home of its own."""
@@ -158,8 +237,16 @@ class Project:
     folder: Path
     home: Path
 
+    @property
+    def studies(self) -> "Project":
+        """The DVC project in the folder of the studies."""
+        return Project(self.folder / "studies", self.home)
+
     def start(self, *command: str, **environment: str) -> "subprocess.Popen[str]":
-        """Start a command as a user of this project would, with nothing inherited that matters."""
+        """Start a command as a user of this project would, with nothing inherited that matters.
+
+        It leads a session of its own: ``os.killpg(process.pid, ...)`` reaches all that it starts.
+        """
         if command[0] == "python":
             command = (sys.executable, *command[1:])
         kept = {
@@ -167,30 +254,21 @@ class Project:
             for name, value in os.environ.items()
             if name in {"SYSTEMROOT", "TMPDIR"} or name.startswith("OPENBLAS_")
         }
-        return subprocess.Popen(
-            command,
-            cwd=self.folder,
-            env=kept
-            | {
-                "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
-                "HOME": str(self.home),
-                "XDG_CACHE_HOME": str(self.home / ".cache"),
-                "DVC_SITE_CACHE_DIR": str(self.home / "dvc"),
-                "GIT_CONFIG_NOSYSTEM": "1",
-                "GIT_AUTHOR_NAME": "Test",
-                "GIT_AUTHOR_EMAIL": "test@example.invalid",
-                "GIT_COMMITTER_NAME": "Test",
-                "GIT_COMMITTER_EMAIL": "test@example.invalid",
-            }
-            | environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
-            text=True,
-        )
+        own = {
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+            "HOME": str(self.home),
+            "XDG_CACHE_HOME": str(self.home / ".cache"),
+            "DVC_SITE_CACHE_DIR": str(self.home / "dvc"),
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_AUTHOR_NAME": "Test",
+            "GIT_AUTHOR_EMAIL": "test@example.invalid",
+            "GIT_COMMITTER_NAME": "Test",
+            "GIT_COMMITTER_EMAIL": "test@example.invalid",
+        }
+        return start(command, self.folder, kept | own | environment)
 
     def run(self, *command: str, status: int = 0, **environment: str) -> str:
-        """Run a command, expect its exit status, and return what it printed."""
+        """Run a command, expect its exit code, and return what it printed."""
         return finish(self.start(*command, **environment), status)
 
     def repro(self, *arguments: str, **environment: str) -> list[str]:
@@ -201,8 +279,7 @@ class Project:
         ]
 
     def stage(self, name: str, status: int = 0, **environment: str) -> str:
-        command = ("python", "-m", f"pipeline.stages.{name}")
-        return finish(self.start(*command, **environment), status)
+        return finish(self.start("python", "-m", f"pipeline.stages.{name}", **environment), status)
 
     def edit_params(self, edit: Callable[[Any], object], name: str = "params.yaml") -> None:
         """Change the parameters in place."""
@@ -221,27 +298,21 @@ class Project:
         self.run("git", "commit", "--quiet", "--message", message)
 
 
-def finish(process: "subprocess.Popen[str]", status: int) -> str:
-    """Wait for a process, expect its exit status, and return what it printed."""
-    output, _ = process.communicate(timeout=240)
-    assert process.returncode == status, output
-    return output
-
-
 def copy_project(folder: Path, home: Path) -> Project:
-    """Copy the project's own files, without its data and results, into a new Git repository."""
-    for name in ("pipeline", ".dvc/plots"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in (
-        "dvc.yaml",
-        "params.yaml",
-        ".dvc/config",
-        ".gitignore",
-        ".dvcignore",
-        ".gitattributes",
-    ):
-        shutil.copyfile(ROOT / name, folder / name)
-    shutil.copyfile(ROOT / ".dvc/.gitignore", folder / ".dvc/.gitignore")
+    """Copy the project's own files, without its data and results, into a new Git repository.
+
+    The studies' are with them: their DVC project, and its links to the pipeline's code and data.
+    """
+    shutil.copytree(
+        ROOT / "pipeline", folder / "pipeline", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    for source, target in ((ROOT, folder), (ROOT / "studies", folder / "studies")):
+        shutil.copytree(source / ".dvc/plots", target / ".dvc/plots")
+        for name in FILES:
+            if (source / name).exists():
+                shutil.copyfile(source / name, target / name)
+        for link in filter(Path.is_symlink, source.iterdir()):
+            (target / link.name).symlink_to(link.readlink())
     home.mkdir()
     project = Project(folder, home)
     project.run("git", "init", "--quiet", "--initial-branch", "main")
@@ -303,27 +374,88 @@ def prepared(project: Project, data_set: Path) -> Project:
     return project
 
 
+def made_once(
+    factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]
+) -> tuple[Path, Any]:
+    """Return a folder that all processes of the tests share, and what is known of it.
+
+    Args:
+        factory: Knows where these tests may write.
+        name: Of the folder.
+        make: Fills the new folder, and returns what is known, as JSON types; the first process
+            that needs the folder calls it.
+    """
+    shared = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    folder, known = shared / name, shared / f"{name}.json"
+    with FileLock(shared / f"{name}.lock"):
+        if not known.exists():
+            shutil.rmtree(folder, ignore_errors=True)  # of a process that failed
+            folder.mkdir()
+            facts = json.dumps(make(folder))
+            known.write_text(facts)
+    return folder, json.loads(known.read_text())
+
+
+def copied(project: Project, folder: Path) -> Project:
+    """Return a copy of a project with all that it has; both share a home."""
+    shutil.copytree(project.folder, folder, symlinks=True)
+    return Project(folder, project.home)
+
+
 @pytest.fixture(scope="session")
 def original(
-    tmp_path_factory: pytest.TempPathFactory, data_set: Path, server: MirrorServer
+    tmp_path_factory: pytest.TempPathFactory, data_set: Path
 ) -> Iterator[tuple[Project, list[str]]]:
     """The project on small data, reproduced and committed, with the stages that ran."""
-    folder = tmp_path_factory.mktemp("original")
-    project = copy_project(folder / "project", folder / "home")
-    project.edit_params(lambda params: use_small_data(params, data_set, [server.address()]))
-    ran = project.repro()
-    project.commit("Results")
+
+    def make(folder: Path) -> list[str]:
+        project = copy_project(folder / "project", folder / "home")
+        project.edit_params(lambda params: use_small_data(params, data_set, [str(data_set)]))
+        ran = project.repro()
+        project.commit("Results")
+        return ran
+
+    folder, ran = made_once(tmp_path_factory, "original", make)
+    project = Project(folder / "project", folder / "home")
     yield project, ran
     # Nothing of what the tests did with copies may have come back to it.
     assert project.run("git", "status", "--porcelain") == ""
 
 
+@pytest.fixture(scope="session")
+def original_with_branch(
+    tmp_path_factory: pytest.TempPathFactory, original: tuple[Project, list[str]]
+) -> tuple[Project, str]:
+    """The original, at its branch `longer` with another epoch and target error, and the output."""
+
+    def edit(params: Any) -> None:
+        params["recipes"]["original"]["epochs"] = 4
+        params["evaluate"]["target_errors"] = [0.1]  # which so few images can keep
+
+    def make(folder: Path) -> str:
+        project = copied(original[0], folder / "project")
+        project.run("git", "checkout", "--quiet", "-b", "longer")
+        project.edit_params(edit)
+        output = project.run("dvc", "repro")
+        project.commit("Longer")
+        return output
+
+    folder, output = made_once(tmp_path_factory, "original with branch", make)
+    return Project(folder / "project", original[0].home), output
+
+
 @pytest.fixture
 def reproduced(original: tuple[Project, list[str]], tmp_path: Path) -> Project:
     """A copy of the reproduced project to do as one likes with."""
-    source, _ = original
-    shutil.copytree(source.folder, tmp_path / "project", symlinks=True)
-    return Project(tmp_path / "project", source.home)
+    return copied(original[0], tmp_path / "project")
+
+
+@pytest.fixture
+def branched(original_with_branch: tuple[Project, str], tmp_path: Path) -> Project:
+    """A copy of the project that has a branch, likewise."""
+    return copied(original_with_branch[0], tmp_path / "project")
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from conftest import PATIENCE, start
 from ruamel.yaml import YAML
 
 SHELL = ["bash", "--noprofile", "--norc", "-e", "-o", "pipefail"]
@@ -81,7 +82,7 @@ def filled(text: Any, contexts: dict[str, Any]) -> str:
 
 @dataclass
 class Job:
-    """What came of a job.
+    """How a job ended.
 
     Attributes:
         result: "success", "failure" or "skipped".
@@ -133,27 +134,17 @@ def run_script(
     path.touch()
     output.write_text("")
     added = reversed(path.read_text().split())
-    result = subprocess.run(
-        [*SHELL, str(machine / "step.sh")],
-        cwd=machine / "work",
-        env=variables
-        | {
-            "GITHUB_OUTPUT": str(output),
-            "GITHUB_PATH": str(path),
-            "GITHUB_STEP_SUMMARY": str(summary),
-            "PATH": os.pathsep.join([*added, variables["PATH"]]),
-        },
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-    job.log += result.stdout
+    environment = variables | {
+        "GITHUB_OUTPUT": str(output),
+        "GITHUB_PATH": str(path),
+        "GITHUB_STEP_SUMMARY": str(summary),
+        "PATH": os.pathsep.join([*added, variables["PATH"]]),
+    }
+    process = start([*SHELL, str(machine / "step.sh")], machine / "work", environment)
+    job.log += process.communicate(timeout=PATIENCE)[0]
     job.summary = summary.read_text() if summary.exists() else ""
     lines = output.read_text().splitlines()
-    return None if result.returncode else dict(line.split("=", 1) for line in lines)
+    return None if process.returncode else dict(line.split("=", 1) for line in lines)
 
 
 @dataclass
@@ -180,7 +171,7 @@ class GitHub:
     artifacts: dict[str, Path] = field(default_factory=dict)
 
     def run(self, workflow: Path, github: dict[str, Any], **inputs: Any) -> dict[str, Job]:
-        """Run a workflow's jobs for an event and return what came of them."""
+        """Run a workflow's jobs for an event and return how they ended."""
         definition = YAML(typ="safe").load(workflow)
         assert definition["defaults"]["run"]["shell"] == "bash"
         github = {"repository": self.name, "token": "token", **github}
@@ -279,12 +270,22 @@ class GitHub:
 def machine_environment(folder: Path) -> dict[str, str]:
     """Return the variables of a runner's machine, on which all packages are there already.
 
-    They are in the folder of these tests' Python, so that installing them needs no network.
+    They are in the folder of these tests' Python, so that installing them needs no network; pip
+    is there too, so that a new environment need not get its own, which takes seconds.
     """
     packages = next(path for path in sys.path if path.endswith("site-packages"))
+    python = folder / "bin/python"
+    python.parent.mkdir()
+    python.write_text(f"""#!/bin/sh
+case "$1 $2" in "-m venv") exec {sys.executable} -m venv --without-pip "$3" ;; esac
+exec {sys.executable} "$@"
+""")
+    python.chmod(0o700)
     kept = {name: value for name, value in os.environ.items() if name.startswith("OPENBLAS_")}
     return kept | {
-        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+        "PATH": os.pathsep.join(
+            [str(python.parent), str(Path(sys.executable).parent), os.environ["PATH"]]
+        ),
         "PYTHONPATH": packages,
         "PIP_NO_INDEX": "1",
         "PIP_CONFIG_FILE": os.devnull,

@@ -25,6 +25,7 @@ from pipeline.stages.plot import shown_parameters
 PARAMETERS = ROOT / "params.yaml"
 ENVIRONMENT = {"packages": {"keras": "3"}, "device": "CPU"}
 VALIDATION_IMAGES = 5000
+PICTURES = ("learning_curves", "confusion", "gallery", "reliability", "risk_coverage")
 
 
 def probabilities_of(
@@ -115,10 +116,9 @@ def written(run: Run, folder: Path) -> dict[str, Any]:
     for name in ("by_class", "reliability", "risk_coverage", "robustness"):
         write_table(inputs[name], getattr(run, name))
     YAML(typ="safe").dump(YAML(typ="safe").load(PARAMETERS), inputs["parameters"])
-    pictures = ("learning_curves", "confusion", "gallery", "reliability", "risk_coverage")
     return {
         **inputs,
-        "template": ROOT / "pipeline/run_page.html",
+        "template": ROOT / "pipeline/report/page.html",
         "page": folder / "index.html",
-        **{f"{name}_picture": folder / f"{name}.png" for name in pictures},
+        **{f"{name}_picture": folder / f"{name}.png" for name in PICTURES},
     }

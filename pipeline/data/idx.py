@@ -1,4 +1,4 @@
-"""The IDX format that MNIST comes in: a header of sizes, then raw bytes, compressed by gzip.
+"""Read and write IDX files, the format of MNIST: a header of sizes, then bytes, in gzip.
 
 Source: the format's description on MNIST's page (LeCun, Cortes, Burges): two zero bytes, a
 type code (8: unsigned byte), the number of dimensions, each dimension's size as a big-endian
@@ -21,11 +21,12 @@ from pipeline.runtime.errors import PipelineError
 
 UNSIGNED_BYTE = 8
 CHUNK = 1 << 20  # bytes in memory at a time
-# So that memory is bounded, since zeros take next to nothing in a file.
+# A data set of one's own is not trusted: a small file may promise, and hold, more than the memory
+# can, since zeros compress to almost nothing.
 LARGEST_SIDE = 1024  # pixels
 MOST_ITEMS = 10_000_000
-# DEFLATE cannot compress better than 1032:1 (zlib's technical notes), so a header that
-# promises more than that is refused before anything is read or set aside for it.
+# DEFLATE cannot compress better than 1032:1 (zlib's technical notes), so a header that promises
+# more is refused before any memory is allocated.
 LARGEST_COMPRESSION_RATIO = 1032
 
 
@@ -50,7 +51,7 @@ class IdxFile:
         """Yield all items in order, uint8 of shape (k, *shape[1:]).
 
         Args:
-            size: Bytes that come at a time, at most, unless one item has more.
+            size: Bytes of a chunk, at most, unless one item has more.
 
         Raises:
             IdxError: The file is damaged, or holds fewer or more bytes than its header promises.
@@ -67,7 +68,7 @@ class IdxFile:
                     f"{self.shape}, found {found}"
                 )
             yield np.frombuffer(content, np.uint8).reshape(count, *self.shape[1:])
-        # Reading on also makes gzip compare its checksum.
+        # At the end of the file, gzip also compares its checksum.
         if _read(self.path, self._stream, 1):
             raise IdxError(
                 f"{self.path}: header promises {math.prod(self.shape)} bytes of data "
@@ -84,8 +85,7 @@ def open_idx(path: Path, dimensions: int) -> Iterator[IdxFile]:
         dimensions: How many dimensions it must have: 1 for labels, 3 for images.
 
     Raises:
-        IdxError: The header is cut off, is none, or promises what the file cannot hold or nobody
-            could want.
+        IdxError: The header is damaged, or promises more than the file or a data set can have.
         OSError: The file cannot be opened.
     """
     with path.open("rb") as file, gzip.GzipFile(fileobj=file) as stream:

@@ -1,7 +1,7 @@
-"""Mirrors: places that may hold a file, of which any may be down, slow or wrong.
+"""Download a file from the first of several mirrors that has it, verified by its SHA-256.
 
-A file is known by its SHA-256 and kept under it in the user's cache folder, so what is there is
-not fetched again, but always verified.
+A mirror may be down, slow or wrong; nothing that it sends is trusted. A verified file stays in the
+user's cache folder. It is not downloaded again, but verified at each use.
 """
 
 import stat
@@ -24,49 +24,51 @@ from pipeline.runtime.errors import PipelineError, readable
 
 LARGEST_FILE = 1 << 30  # bytes, a hundred times MNIST; a mirror may send without end
 ADVICE = (
-    "Check the network, or set MNIST_MIRROR to a directory or address that holds the files, "
-    "or run `make demo`, which needs no download."
+    "`make demo` needs no internet: it runs the whole pipeline on real digits that are installed "
+    "with it. For all of the data, check the network, or set MNIST_MIRROR to a directory or "
+    "address that holds the files."
 )
 
 
 def fetch(name: str, sha256: str, mirrors: Sequence[str], timeout: float) -> Path:
-    """Return a file in the user's cache, verified, fetched from the first mirror that has it.
+    """Return the path of a verified file in the user's cache, downloaded if it is not there.
 
     Args:
-        name: Of the file, on the mirrors.
+        name: The file's name on the mirrors.
         sha256: The only content accepted, in hexadecimal digits.
-        mirrors: Directories and addresses that may hold it, in the order to try them.
+        mirrors: Directories and addresses to try, in this order.
         timeout: Seconds without an answer or a byte after which the next mirror is tried.
 
     Raises:
         PipelineError: Every mirror failed; the message gives each one's reason.
     """
     cache = Path(pooch.os_cache("mnist-pipeline"))
-    # Under its hash: the files of other data sets bear the same names.
+    # Named by its hash: the files of other data sets have the same names.
     cached = cache / f"{sha256}.gz"
     with _locked(cache):
-        # Nobody else is at work here, so a temporary file is what a killed run left behind.
+        # No other process is in here, so a killed run has left these temporary files.
         for remainder in cache.glob("tmp*"):
             remainder.unlink()
         if cached.exists() and pooch.file_hash(str(cached)) == sha256:
             print(f"{name}: already on this machine, verified")
             return cached
-        failures = []
+        failures: list[str] = []
         for mirror in mirrors:
+            if failures:
+                print(f"{name}: {failures[-1]}; trying the next mirror", file=sys.stderr)
             try:
                 _retrieve(name, sha256, mirror, timeout, cached)
             except (OSError, ValueError, RuntimeError, urllib3.exceptions.HTTPError) as error:
-                failures.append(f"  {mirror}: {readable(_failure(error, timeout))}")
-                print(f"{name}: not from{failures[-1][1:]}", file=sys.stderr)
+                failures.append(f"{mirror}: {readable(_failure(error, timeout))}")
             else:
                 print(f"{name}: from {mirror}, verified")
                 return cached
-    raise PipelineError("\n".join([f"{name} could not be had from any mirror:", *failures, ADVICE]))
+    raise PipelineError("\n  ".join([f"{name} cannot be downloaded:", *failures]) + f"\n{ADVICE}")
 
 
 @contextmanager
 def _locked(cache: Path) -> Iterator[None]:
-    """Make the cache folder, and keep other processes out of it for a while."""
+    """Make the cache folder, and keep other processes out of it meanwhile."""
     lock = FileLock(cache / "lock")
     try:
         cache.mkdir(parents=True, exist_ok=True)
@@ -77,7 +79,7 @@ def _locked(cache: Path) -> Iterator[None]:
             lock.acquire()
     except OSError as error:
         raise PipelineError(
-            f"{cache}: not to be used as a cache: {error.strerror}. "
+            f"{cache} cannot be used as a cache: {error.strerror}. "
             "Set XDG_CACHE_HOME to a folder that you may write to."
         ) from error
     try:
@@ -87,7 +89,7 @@ def _locked(cache: Path) -> Iterator[None]:
 
 
 def _retrieve(name: str, sha256: str, mirror: str, timeout: float, cached: Path) -> None:
-    """Fetch a file from one mirror with pooch: into a temporary file, then hash, then move."""
+    """Download a file from one mirror: pooch writes a temporary file, checks its hash, moves it."""
     pooch.get_logger().setLevel("ERROR")
     pooch.retrieve(
         f"{mirror.rstrip('/')}/{name}",
@@ -99,7 +101,7 @@ def _retrieve(name: str, sha256: str, mirror: str, timeout: float, cached: Path)
 
 
 def _downloader(name: str, mirror: str, timeout: float) -> Callable[[str, str, object], None]:
-    """Return what writes a mirror's file of that name to a path, as pooch wants it."""
+    """Return the function by which pooch gets a mirror's file of that name into a path."""
     address = urlsplit(mirror)
 
     def copy(_url: str, output: str, _pooch: object) -> None:
@@ -122,8 +124,8 @@ def _downloader(name: str, mirror: str, timeout: float) -> Callable[[str, str, o
             if response.status_code != HTTPStatus.OK:
                 raise requests.HTTPError(response=response)
             size = response.headers.get("Content-Length", "")
-            # The bytes as they come: some servers call a .gz file a compressed transfer though
-            # none was asked for, and pooch's own downloader would unpack it.
+            # The raw bytes: some servers call a .gz file a compressed transfer though nobody asked
+            # for one, and pooch's own downloader would unpack it.
             with tqdm.wrapattr(
                 response.raw,
                 "read",
@@ -142,7 +144,7 @@ def _downloader(name: str, mirror: str, timeout: float) -> Callable[[str, str, o
 
 
 def _copy(read: Callable[[int], bytes], target: IO[bytes]) -> None:
-    """Copy what a mirror gives, as long as it may still be the file."""
+    """Copy what a mirror sends, up to the largest size that a file may have."""
     copied = 0
     while chunk := read(1 << 16):
         copied += len(chunk)
@@ -152,7 +154,7 @@ def _copy(read: Callable[[int], bytes], target: IO[bytes]) -> None:
 
 
 def _failure(error: Exception, timeout: float) -> str:  # noqa: PLR0911 (a table of cases)
-    """Return in a few words why a mirror failed; the libraries' own texts fill a paragraph."""
+    """Return why a mirror failed, in a few words; the libraries' own texts fill a paragraph."""
     match error:
         case requests.HTTPError(response=requests.Response() as response):
             return f"{response.status_code} {response.reason}".strip()

@@ -1,4 +1,4 @@
-"""Examples in the order of their raw file, before any is held out."""
+"""Read all examples of a raw file, in its order, before any is held out for validation."""
 
 from pathlib import Path
 
@@ -10,11 +10,11 @@ from pipeline.runtime.examples import Examples
 
 
 def read_raw(images_file: Path, labels_file: Path) -> Examples:
-    """Return the examples of a raw file in its own order, prepared as ``preprocess`` does it.
+    """Return the examples of a raw file, in its order, with values as ``preprocess`` writes them.
 
     Raises:
         IdxError: A file is damaged.
-        PipelineError: There are not as many labels as images, or none of either.
+        PipelineError: The numbers of images and labels differ, or are 0.
     """
     with open_idx(images_file, 3) as images, open_idx(labels_file, 1) as labels:
         if not images.shape[0] == labels.shape[0] > 0:

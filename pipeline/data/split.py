@@ -1,4 +1,4 @@
-"""The split that holds out a validation set with the same mix of classes."""
+"""Choose a validation set with the same mix of classes as all images."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,9 @@ def stratified_choice(
     """Return a mask of shape (n,) that chooses ``size`` images, each class by its share.
 
     The shares are rounded by the largest-remainder method (Hamilton's), the first class
-    winning a tie, so that no class is more than one image off its exact share.
+    winning a tie, so that no class is more than one image off its exact share. scikit-learn's
+    ``train_test_split(stratify=...)`` would choose other images with the same seed, and all
+    published results would change.
 
     Raises:
         PipelineError: There are too few images, or a class would be missing on either side.

@@ -1,13 +1,13 @@
-"""What probabilities are worth: temperature and thresholds set on some images, judged on others."""
+"""Set temperature and thresholds on validation images, and judge them on test images."""
 
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import AfterValidator, Field
+from sklearn.metrics import brier_score_loss
 
 from pipeline.evaluation.calibration import (
-    brier_score,
     confidences,
     expected_calibration_error,
     fit_temperature,
@@ -38,7 +38,7 @@ class EvaluateParams(Section):
 
 
 class Answers(NamedTuple):
-    """What a network says of images, and what they show.
+    """A network's probabilities for some images, with the labels of these images.
 
     Attributes:
         probabilities: Shape (n, classes), float32.
@@ -108,5 +108,12 @@ def _calibration(answers: Answers, temperature: float) -> dict[str, float]:
             confidences(probabilities), answers.correct
         ),
         "negative_log_likelihood": negative_log_likelihood(*answers, temperature),
-        "brier_score": brier_score(probabilities, answers.labels),
+        "brier_score": float(
+            brier_score_loss(
+                answers.labels,
+                probabilities,
+                labels=range(probabilities.shape[1]),
+                scale_by_half=False,
+            )
+        ),
     }

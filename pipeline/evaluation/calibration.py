@@ -1,4 +1,7 @@
-"""Calibration: may a network's confidence be taken for the share of answers that are right?"""
+"""Calibration: make confidence agree with accuracy by one temperature, and measure how well.
+
+Temperature scaling is fitted here and not by scikit-learn, whose own wants an estimator around it.
+"""
 
 import numpy as np
 import pandas as pd
@@ -14,7 +17,7 @@ LEAST = np.finfo(np.float32).tiny  # a probability that the network rounds to 0 
 
 
 def scaled(probabilities: NDArray[np.float32], temperature: float) -> NDArray[np.float64]:
-    """Return probabilities as they are with the network's last sums divided by a temperature.
+    """Return probabilities after temperature scaling: the logits divided by a temperature.
 
     One number makes all of them more or less extreme, and no image changes its class (Guo, Pleiss,
     Sun and Weinberger, 2017).
@@ -51,8 +54,8 @@ def fit_temperature(probabilities: NDArray[np.float32], labels: NDArray[np.int32
 def confidences(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the highest probability of each image, to nine decimals.
 
-    They are rounded here, before anything is decided by them, since that is how they are stored:
-    who reads them decides alike.
+    They are rounded before anything is decided by them, as they are stored, so that a decision
+    from the stored values is the same.
 
     Args:
         probabilities: Shape (n, classes).
@@ -72,19 +75,10 @@ def negative_log_likelihood(
     return float(-logarithms[np.arange(len(labels)), labels].mean())
 
 
-def brier_score(probabilities: NDArray[np.float64], labels: NDArray[np.int32]) -> float:
-    """Return the mean squared distance to the right answer, summed over classes (Brier, 1950).
-
-    0 is perfect, 2 is certain and wrong.
-    """
-    right = np.eye(probabilities.shape[1])[labels]
-    return float(((probabilities - right) ** 2).sum(axis=1).mean())
-
-
 def expected_calibration_error(
     confidence: NDArray[np.float64], correct: NDArray[np.bool_]
 ) -> float:
-    """Return how far confidence is from accuracy, averaged over images in 15 bins of confidence.
+    """Return the expected calibration error: |accuracy - confidence|, averaged over 15 bins.
 
     After Naeini, Cooper and Hauskrecht (2015).
     """

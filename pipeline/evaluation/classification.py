@@ -1,4 +1,4 @@
-"""Classification: how many images are classified correctly, and what of each class."""
+"""Accuracy, F1, and precision and recall of each class."""
 
 from typing import Any
 

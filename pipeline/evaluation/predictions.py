@@ -1,4 +1,4 @@
-"""Predictions: one row per test image, the seam between the network and all that judges it."""
+"""The table of predictions, a row per test image: nothing after ``evaluate`` needs the network."""
 
 from pathlib import Path
 
@@ -86,7 +86,7 @@ def parse_predictions(content: bytes, name: str) -> pd.DataFrame:
 
 
 def confused_pairs(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Return which classes are taken for which, the most frequent first.
+    """Return the pairs of classes that are confused, the most frequent first.
 
     Returns:
         Columns actual, predicted and images; a row for each pair of different classes that occurs.

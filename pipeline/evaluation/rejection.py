@@ -1,4 +1,4 @@
-"""The reject option: decide images that the network is sure of, leave the others to people.
+"""The reject option: decide above a threshold of confidence, leave the other images to people.
 
 The share decided is called coverage, the share of wrong answers among them risk; a threshold of
 confidence trades one for the other (Chow, 1970; El-Yaniv and Wiener, 2010).
@@ -17,7 +17,7 @@ CURVE_POINTS = 1000
 
 
 class Decided(NamedTuple):
-    """What a threshold makes of images.
+    """How many images a threshold decides, and how many of those wrongly.
 
     Attributes:
         images: How many there are.
@@ -33,7 +33,7 @@ class Decided(NamedTuple):
 def decide(
     confidence: NDArray[np.float64], correct: NDArray[np.bool_], threshold: float | None
 ) -> Decided:
-    """Return what a threshold makes of images; without one, nothing is decided.
+    """Return how many images a threshold decides; without one, none.
 
     Args:
         confidence: Shape (n,).
@@ -112,12 +112,15 @@ def choose_threshold(
 ) -> float | None:
     """Return the threshold that decides most, at a risk of at most ``target``.
 
-    That is guaranteed for other images of the same kind, with probability ``certainty`` over the
-    choice of these: for the whole search, not for each threshold on its own. How few errors must
-    be among the k most confident images is set such that a classifier wrong with probability
-    ``target``, whatever its confidence, would meet that for any k with probability 1 -
-    ``certainty`` at most. The guarantee presumes one thing: images whose confidence lies below
-    that at which the risk exceeds the target are wrong at least as often as the target.
+    The risk is guaranteed for other images of the same kind, with probability ``certainty`` over
+    the choice of these images, and for the whole search, not for each threshold on its own.
+
+    Method: a threshold passes if the k most confident images have few enough errors. How few is
+    set such that a classifier that is wrong with probability ``target``, whatever its confidence,
+    passes for any k with probability 1 - ``certainty`` at most. One thing is assumed: images less
+    confident than the threshold where the risk exceeds the target are wrong at least as often as
+    the target. The nearest published method is learn-then-test (Angelopoulos et al., 2021, in
+    MAPIE); its fixed sequence ends at the first error that is too many.
 
     Args:
         confidence: Of images that the network was not trained with, shape (n,).
@@ -138,7 +141,7 @@ def choose_threshold(
 
 
 def fewest_images(images: int, target: float, certainty: float) -> NDArray[np.int64]:
-    """Return how many images must have been decided to allow for 0, 1, 2 ... errors.
+    """Return how many images must be decided at least to allow for 0, 1, 2 ... errors.
 
     Each of these tests is an exact binomial one (Clopper and Pearson, 1934), all of the same
     level: the highest at which all together are wrong with probability 1 - ``certainty`` at most.
@@ -169,7 +172,7 @@ def _fewest_at_level(images: int, target: float, level: float) -> NDArray[np.int
 
 
 def _crossing_probability(fewest: NDArray[np.int64], target: float) -> float:
-    """Return how probable it is that errors of probability ``target`` are few enough somewhere."""
+    """Return the probability that a classifier of risk ``target`` passes the test for any k."""
     running = np.ones(1)  # probability of each number of errors, among those not few enough yet
     crossed = 0.0
     for errors, step in enumerate(np.diff(fewest, prepend=0)):

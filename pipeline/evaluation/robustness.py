@@ -1,7 +1,7 @@
-"""Perturbed images: what becomes of the accuracy when digits are not as those of the data set?
+"""Accuracy on perturbed images: moved, turned, thinner, thicker and in noise.
 
-Small changes that leave a digit readable, with growing strength. It is a probe of the network at
-hand: the strengths are chosen to show where it fails, not to stand for any camera or writer.
+The changes are small and leave a digit readable. Their strengths are chosen to show where the
+network fails, not to stand for any camera or writer.
 """
 
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""The interval of a share."""
+"""Wilson's interval, and the level of all intervals and tests."""
 
 from scipy.stats import binomtest
 

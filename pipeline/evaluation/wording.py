@@ -1,4 +1,4 @@
-"""Metrics and settings in words."""
+"""Sentences about metrics, and settings as text."""
 
 import json
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def accuracy_sentence(metrics: Mapping[str, Any], images: int) -> str:
-    """Return the accuracy in words."""
+    """Return a sentence with the accuracy and its interval."""
     low, high = metrics["accuracy_interval"].values()
     return (
         f"{metrics['accuracy']:.2%} of {images:,} test images classified correctly "
@@ -15,7 +15,7 @@ def accuracy_sentence(metrics: Mapping[str, Any], images: int) -> str:
 
 
 def rejection_sentence(target: str, found: Mapping[str, Any], points: Mapping[str, Any]) -> str:
-    """Return in words what comes of a target error.
+    """Return a sentence about a target error: how much is decided, and how much of it is wrong.
 
     Args:
         target: One of those that ``points`` has thresholds for.
@@ -26,10 +26,10 @@ def rejection_sentence(target: str, found: Mapping[str, Any], points: Mapping[st
     if points["thresholds"][target] is None:
         return f"No threshold is sure to reach {goal} on {points['validation_images']:,} digits"
     if not found["coverage"]:
-        return f"Aim of at most {goal} wrong: none of the images reaches the threshold"
+        return f"Target: at most {goal} wrong: none of the images reaches the threshold"
     outcome = f"{found['coverage']:.2%} decided, {found['risk']:.3%} of them wrong"
-    missed = ", more than aimed at" if found["risk"] > float(target) else ""
-    return f"Aim of at most {goal} wrong ({100 * points['certainty']:g}% sure): {outcome}{missed}"
+    missed = ", above the target" if found["risk"] > float(target) else ""
+    return f"Target: at most {goal} wrong ({100 * points['certainty']:g}% sure): {outcome}{missed}"
 
 
 def setting(value: Any) -> str:

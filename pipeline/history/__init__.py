@@ -1,1 +1,1 @@
-"""Earlier results, as Git and DVC know them: revisions, what they were made with, what is stale."""
+"""Earlier results, from Git and DVC: revisions, what they were made with, what is stale."""

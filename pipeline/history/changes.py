@@ -1,4 +1,4 @@
-"""What differs between two trees of settings, such as the parameters of two revisions."""
+"""The entries that differ between two trees of settings, such as two revisions' parameters."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 
 
 class Change(NamedTuple):
-    """An entry that is not the same in both.
+    """An entry that differs.
 
     Attributes:
-        key: Where it stands, as in ``train.seed``.
-        old: Its value in the first, as JSON types; None where there is no such entry.
+        key: Its path, such as ``train.seed``.
+        old: Its value in the first tree, as JSON types; None where there is no such entry.
         new: Its value in the second, likewise.
     """
 
@@ -29,7 +29,7 @@ def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]:
             _plain(after[way]) if way in after else None,
         )
         for way in before | after
-        # As Python writes them, since it takes 1 and true for equal, and nan for unequal.
+        # Compared as text: to Python 1 and True are equal, and nan differs from itself.
         if way not in before or way not in after or repr(before[way]) != repr(after[way])
     ]
 
@@ -43,7 +43,7 @@ def _entries(tree: Mapping[str, Any], way: tuple[str, ...] = ()) -> Iterator[tup
 
 
 def _plain(value: Any) -> Any:
-    """Return a value as JSON can hold it; YAML's dates and infinities become text, and null too."""
+    """Return a value as JSON types; dates, infinities and null of YAML become text."""
     try:
         json.dumps(value, allow_nan=False)
     except (TypeError, ValueError):

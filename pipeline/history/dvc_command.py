@@ -1,4 +1,4 @@
-"""DVC as a command, run by this very Python."""
+"""Run DVC as a command, with this Python."""
 
 import os
 import signal
@@ -19,10 +19,10 @@ def dvc_environment() -> dict[str, str]:
 def run_dvc(
     *arguments: str, folder: Path, environment: Mapping[str, str], output: IO[str] | None = None
 ) -> int:
-    """Run DVC in a folder and return its exit status.
+    """Run DVC in a folder and return its exit code.
 
-    If this process is interrupted meanwhile, DVC and the stage that it runs are killed. So it is
-    for copies of the project and for commands that only show: nothing there could be lost.
+    If this process is interrupted, DVC and the stage that it runs are killed. Use it only for
+    copies of the project and for commands that write nothing to it: elsewhere work could be lost.
 
     Args:
         arguments: Of ``dvc``.

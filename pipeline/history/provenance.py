@@ -11,7 +11,8 @@ from pipeline.evaluation.predictions import PREDICTIONS_FILE
 from pipeline.history.changes import Change, changes
 from pipeline.history.revisions import Revision
 from pipeline.runtime.errors import PipelineError, reason
-from pipeline.runtime.lock import LOCK_FILE, Lock, parse_lock, sources, upstream, writers
+from pipeline.runtime.inputs import hash_of_folder
+from pipeline.runtime.lock import LOCK_FILE, Lock, md5_of, parse_lock, sources, upstream, writers
 from pipeline.runtime.params import PARAMS_FILE
 from pipeline.runtime.yaml import parse_yaml
 
@@ -22,42 +23,79 @@ LINKED = {"data", "pipeline"}  # in studies/, links to the folders of these name
 
 @dataclass(frozen=True)
 class Provenance:
-    """What a revision tells of its results; nothing where it lacks a file.
+    """How the results of a revision were made; empty where it lacks a file.
 
     Attributes:
+        revision: The revision.
         params: The parameters.
-        environment: What training wrote down of its environment.
+        environment: What training recorded of its environment.
         lock: What DVC recorded of every stage.
+        sources: Hash by path, of what its stages read and none writes: the code, in studies/ also
+            the data.
         folder: Of the lock file, as seen from the project's root folder.
+        written: Hash by path, of the pipeline's outputs.
+        code: MD5 by path, of every file of the code as it is in the revision.
     """
 
+    revision: Revision
     params: Mapping[str, Any]
     environment: Mapping[str, Any]
     lock: Lock
+    sources: Mapping[str, str]
     folder: PurePosixPath
+    written: Mapping[str, str]
+    code: Mapping[str, str]
 
-    def located(self, path: str) -> str:
-        """Return a path of the lock as seen from the project's root folder."""
-        if PurePosixPath(path).parts[0] in LINKED:
-            return path
-        return posixpath.normpath(self.folder / path)
+    def hash_of(self, path: str) -> str | None:
+        """Return DVC's hash of a dependency as the revision has it; None where it has none.
+
+        Args:
+            path: As seen from the project's root folder.
+        """
+        if path in self.written or path in self.code:
+            return self.written.get(path) or self.code[path]
+        files = self.files_in(path)
+        inside = {name.removeprefix(f"{path}/"): md5 for name, md5 in files.items()}
+        return hash_of_folder(inside) if inside else None
+
+    def files_in(self, folder: str) -> dict[str, str]:
+        """Return the MD5 of every file of the code in a folder, by its path."""
+        return {path: md5 for path, md5 in self.code.items() if path.startswith(f"{folder}/")}
 
 
 def provenance(revision: Revision, lock_file: str = LOCK_FILE) -> Provenance:
-    """Return what a revision tells of its results, or of those that another lock file is of.
+    """Return how the results of a revision, or those of another lock file, were made.
 
     Raises:
-        PipelineError: One of the files is not what it should be.
+        PipelineError: One of the files is malformed.
     """
-    params, environment, lock = (
-        revision.read(path) for path in (str(PARAMS_FILE), ENVIRONMENT_FILE, lock_file)
-    )
+    lock = _lock(revision, lock_file)
+    pipeline = lock if lock_file == LOCK_FILE else _lock(revision, LOCK_FILE)
+    written = {path: md5 for stage in pipeline.values() for path, md5 in stage.outs.items()}
+    folder = PurePosixPath(lock_file).parent
+    read = sources(lock)
+    places = sorted({_located(path, folder) for path in read})
     return Provenance(
-        _parse(parse_yaml, params, f"{revision}: {PARAMS_FILE}"),
-        parse_json(environment, f"{revision}: {ENVIRONMENT_FILE}"),
-        {} if lock is None else parse_lock(lock, f"{revision}: {lock_file}"),
-        PurePosixPath(lock_file).parent,
+        revision,
+        _read_params(revision, str(PARAMS_FILE)),
+        parse_json(revision.read(ENVIRONMENT_FILE), f"{revision}: {ENVIRONMENT_FILE}"),
+        lock,
+        read,
+        folder,
+        written,
+        revision.files(path for path in places if not writers(pipeline, path)),
     )
+
+
+def _lock(revision: Revision, lock_file: str) -> Lock:
+    content = revision.read(lock_file)
+    return {} if content is None else parse_lock(content, f"{revision}: {lock_file}")
+
+
+def _located(path: str, folder: PurePosixPath) -> str:
+    """Return a path of the lock file in a folder as seen from the project's root folder."""
+    is_linked = PurePosixPath(path).parts[0] in LINKED
+    return path if is_linked else posixpath.normpath(folder / path)
 
 
 def parse_json(content: bytes | None, name: str) -> Mapping[str, Any]:
@@ -78,7 +116,7 @@ def _parse(parse: Callable[[bytes], Any], content: bytes | None, name: str) -> M
         return {}
     try:
         found = parse(content)
-    except (ValueError, RecursionError) as error:  # a wrong encoding is a ValueError
+    except ValueError as error:
         raise PipelineError(f"{name}: {reason(error)}") from error
     if found is None:
         return {}
@@ -88,47 +126,75 @@ def _parse(parse: Callable[[bytes], Any], content: bytes | None, name: str) -> M
 
 
 def differences(base: Provenance, revision: Provenance) -> dict[str, list[Change]]:
-    """Return what could explain a difference in results: the changed entries, file by file.
+    """Return the changes that could explain a difference in results, by the file they are in.
 
-    Of the code they are the MD5 in ``dvc.lock``, which tells what the results were made with.
+    Those of the code are in ``dvc.lock``, which has the hashes of the code that made the results:
+    the MD5 of each changed file, or the hash of its folder if the files there are newer.
     """
     return {
         str(PARAMS_FILE): changes(base.params, revision.params),
         ENVIRONMENT_FILE: changes(base.environment, revision.environment),
         # A path is one key, whatever dots are in it.
-        LOCK_FILE: changes(sources(base.lock), sources(revision.lock)),
+        LOCK_FILE: [
+            change
+            for entry in changes(base.sources, revision.sources)
+            for change in _in_files(entry, base, revision)
+        ],
     }
 
 
-def outdated(revision: Revision, found: Provenance, result: str = PREDICTIONS_FILE) -> list[str]:
-    """Return what has changed since a result of the revision was made: files and folders.
+def _in_files(entry: Change, base: Provenance, revision: Provenance) -> list[Change]:
+    """Return the changed files in a changed folder, or the entry if they are not known."""
+    path, old, new = entry
+    files = base.files_in(path), revision.files_in(path)
+    are_known = all(files) and (base.hash_of(path), revision.hash_of(path)) == (old, new)
+    return changes(*files) if are_known else [entry]
 
-    Seen are the result itself, and the parameters and the code of the stages that lead to it;
-    data are not looked into.
+
+def outdated(found: Provenance, result: str = PREDICTIONS_FILE) -> list[str]:
+    """Return the files and folders of a revision that have changed since a result was made.
+
+    They may be the result itself, and the parameters and code of the stages that lead to it. In
+    studies/ also data, whose hashes are in the pipeline's lock file.
 
     Args:
-        revision: Where to look.
         found: Of the revision.
         result: As the lock file has it.
     """
     last = writers(found.lock, result)
-    stages = upstream(found.lock, last) | last
-    lock = {name: found.lock[name] for name in found.lock if name in stages}
-    recorded = sources(lock)
-    changed = set()
+    names = upstream(found.lock, last) | last
+    lock = {name: stage for name, stage in found.lock.items() if name in names}
+    changed = _changed_params(found, lock)
     for stage in lock.values():
-        recorded |= {path: md5 for path, md5 in stage.outs.items() if path == result}
-        for file, read in stage.params.items():
-            path = found.located(file)
-            params = _parse(parse_yaml, revision.read(path), f"{revision}: {path}")
-            if changes(read, {key: _value(params, key) for key in read}):
-                changed.add(path)
-    for path, md5 in recorded.items():
-        place = found.located(path)
-        now = revision.hash_of(place)
-        if now is not None and now != md5:
-            changed.add(place)
+        for path in stage.deps.keys() & found.sources.keys():
+            place = _located(path, found.folder)
+            if found.hash_of(place) not in {None, stage.deps[path]}:
+                changed.add(place)
+    place = _located(result, found.folder)
+    content = found.revision.read(place)
+    recorded_results = {stage.outs[result] for stage in lock.values() if result in stage.outs}
+    if content is not None and recorded_results and md5_of(content) not in recorded_results:
+        changed.add(place)
     return sorted(changed)
+
+
+def _changed_params(found: Provenance, lock: Lock) -> set[str]:
+    """Return the parameter files with another value than a stage has read."""
+    read = [(file, values) for stage in lock.values() for file, values in stage.params.items()]
+    places = {file: _located(file, found.folder) for file, _ in read}
+    params = {
+        place: found.params if place == str(PARAMS_FILE) else _read_params(found.revision, place)
+        for place in places.values()
+    }
+    return {
+        places[file]
+        for file, values in read
+        if changes(values, {key: _value(params[places[file]], key) for key in values})
+    }
+
+
+def _read_params(revision: Revision, path: str) -> Mapping[str, Any]:
+    return _parse(parse_yaml, revision.read(path), f"{revision}: {path}")
 
 
 def _value(params: Mapping[str, Any], key: str) -> Any:

@@ -3,16 +3,18 @@
 import os
 import re
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
-from pipeline.runtime.errors import PipelineError
-from pipeline.runtime.inputs import hash_of, hash_of_folder
-from pipeline.runtime.lock import md5_of
+from pathspec import GitIgnoreSpec
 
-PROJECT = Path(__file__).parents[2]
+from pipeline.runtime.errors import PipelineError
+from pipeline.runtime.inputs import IGNORE_FILE, files_of
+from pipeline.runtime.lock import md5, md5_of
+
+PROJECT = Path(__file__).resolve().parents[2]  # studies/ reaches this by a link
 WORKSPACE = "workspace"
 # Most are of `git rev-parse --local-env-vars`: what would lead Git to another repository.
 REPOSITORY_VARIABLES = frozenset(
@@ -67,42 +69,49 @@ class Revision:
             return None
         raise PipelineError(f"{self}: {path} cannot be read: {git_reason(found)}")
 
-    def hash_of(self, path: str) -> str | None:
-        """Return what DVC knows a file or folder by, or None where the revision has none of it.
+    def files(self, paths: Iterable[str]) -> dict[str, str]:
+        """Return the MD5 of every file at these paths, or in the folders there, by its own path.
+
+        Files that DVC ignores are left out, and so are paths where the revision has nothing.
 
         Args:
-            path: As for ``read``.
+            paths: As for ``read``.
 
         Raises:
             PipelineError: Git has lost a content.
         """
+        # The revision has nothing outside of the project.
+        wanted = [path for path in paths if not path.startswith(("/", "../"))]
         if self.commit is None:
-            return hash_of(PROJECT / path, PROJECT) if (PROJECT / path).exists() else None
-        listed = git("ls-tree", "-r", "-z", f"{self.commit}:./{path}")
-        if listed.returncode:  # no folder
-            content = self.read(path)
-            return None if content is None else md5_of(content)
-        entries = [line.split("\t", 1) for line in listed.stdout.decode().split("\0") if line]
-        blobs = _blobs([about.split()[2] for about, _ in entries])
-        return hash_of_folder(
-            {name: md5_of(content) for (_, name), content in zip(entries, blobs, strict=True)}
-        )
+            found = [file for path in wanted for file in files_of(PROJECT / path, PROJECT)]
+            return {file.relative_to(PROJECT).as_posix(): md5(file) for file in found}
+        if not wanted:
+            return {}
+        rules = (self.read(str(IGNORE_FILE)) or b"").decode()
+        ignored = GitIgnoreSpec.from_lines(rules.splitlines())
+        listed = git("ls-tree", "-r", "-z", self.commit, "--", *wanted).stdout.decode()
+        # Each entry is "mode type object", a tab, and the path.
+        entries = (entry.split("\t", 1) for entry in listed.split("\0") if " blob " in entry)
+        objects = {path: about.split()[2] for about, path in entries}
+        known = {path: objects[path] for path in objects if not ignored.match_file(path)}
+        contents = _contents(list(known.values()))
+        return {path: md5_of(content) for path, content in zip(known, contents, strict=True)}
 
 
-def _blobs(hashes: Sequence[str]) -> list[bytes]:
-    """Return the contents that Git knows by these hashes.
+def _contents(objects: Sequence[str]) -> list[bytes]:
+    """Return what Git stores under these hashes.
 
     Raises:
         PipelineError: Git has lost one.
     """
-    stream = BytesIO(git("cat-file", "--batch", question="\n".join(hashes).encode()).stdout)
+    answer = BytesIO(git("cat-file", "--batch", question="\n".join(objects).encode()).stdout)
     contents = []
-    for name in hashes:
-        header = stream.readline().split()
+    for name in objects:
+        header = answer.readline().split()  # "object type size"
         if header[1:2] != [b"blob"]:
             raise PipelineError(f"Git has lost object {name}")
-        contents.append(stream.read(int(header[2])))
-        stream.read(1)  # the end of the line
+        contents.append(answer.read(int(header[2])))
+        answer.read(1)  # the end of the line
     return contents
 
 
@@ -219,9 +228,14 @@ def clone(revision: Revision, folder: Path) -> Path:
 
 
 def git(
-    *arguments: str, folder: Path = PROJECT, question: bytes = b""
+    *arguments: str, folder: Path | None = None, question: bytes = b""
 ) -> "subprocess.CompletedProcess[bytes]":
-    """Run Git in a folder, with ``question`` on its standard input, whatever its exit code.
+    """Run Git in a folder, by default the project's, and return it whatever its exit code.
+
+    Args:
+        arguments: Of ``git``.
+        folder: Where it runs.
+        question: Its standard input.
 
     Raises:
         PipelineError: There is no Git.
@@ -229,7 +243,7 @@ def git(
     try:
         return subprocess.run(
             ["git", *arguments],
-            cwd=folder,
+            cwd=folder or PROJECT,
             env=without_repository(os.environ),
             input=question,
             capture_output=True,
@@ -243,7 +257,7 @@ def git_reason(failed: "subprocess.CompletedProcess[bytes]") -> str:
     """Return what Git says of a failure; after the line that counts, it may give advice."""
     lines = failed.stderr.decode(errors="replace").splitlines()
     fatal = [line.removeprefix("fatal: ") for line in lines if line.startswith("fatal: ")]
-    return next(iter(fatal + lines), f"exit status {failed.returncode}")
+    return next(iter(fatal + lines), f"exit code {failed.returncode}")
 
 
 def without_repository(environment: Mapping[str, str]) -> dict[str, str]:

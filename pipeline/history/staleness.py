@@ -1,8 +1,8 @@
-"""Staleness: which stages have results that are not of what lies in a project, told without data.
+"""Find the stages that ``dvc repro`` would run, also in a clone that has pulled no data.
 
-DVC's commands cannot tell it (3.67): in a clone that has pulled nothing ``dvc status`` calls every
-stage changed, and ``dvc repro --dry --allow-missing`` fails at the first stage that would run, and
-takes code and reports that are gone for unchanged. So DVC's own objects are asked.
+DVC's commands cannot (3.67): in such a clone ``dvc status`` calls every stage changed, and
+``dvc repro --dry --allow-missing`` fails at the first stage that would run, and takes code and
+reports that are gone for unchanged. So this asks DVC's own objects.
 """
 
 import os
@@ -23,12 +23,12 @@ from pipeline.runtime.params import DVC_FILE
 
 @dataclass(frozen=True)
 class Staleness:
-    """What a run of the pipeline would have to do.
+    """Which stages ``dvc repro`` would run.
 
     Attributes:
-        stages: All of the pipeline.
-        reasons: Of every stage that has to run.
-        following: Stages that run after these, if they are handed something new.
+        stages: All stages of the pipeline.
+        reasons: Why, of every stage that has to run.
+        following: Stages that run after these, if their inputs change.
     """
 
     stages: Sequence[str]
@@ -41,7 +41,7 @@ class Staleness:
 
     @property
     def sentence(self) -> str:
-        """What has to run."""
+        """Which stages have to run, as a sentence."""
         if not self:
             return "Up to date: the results are those of the code and the parameters here."
         then = f"; after that, if it changes what they read: {', '.join(self.following)}"
@@ -49,9 +49,9 @@ class Staleness:
 
 
 def staleness(project: Path, environment: Mapping[str, str]) -> Staleness:
-    """Return what a run would have to do; data that are not there count as locked.
+    """Return which stages ``dvc repro`` would run; missing data count as the lock file has them.
 
-    Not looked into are stages that are frozen or always run, and folders that are not there.
+    Stages that are frozen or always run are left out.
 
     Args:
         project: Its root folder, in which the pipeline is ``dvc.yaml``.
@@ -87,7 +87,7 @@ def staleness(project: Path, environment: Mapping[str, str]) -> Staleness:
 
 @contextmanager
 def _variables(environment: Mapping[str, str]) -> Iterator[None]:
-    """Let this process have other variables for a while."""
+    """Replace the variables of this process for a while."""
     before = dict(os.environ)
     os.environ.clear()
     os.environ.update(environment)
@@ -99,7 +99,7 @@ def _variables(environment: Mapping[str, str]) -> Iterator[None]:
 
 
 def _reasons(stage: Any, repo: Repo) -> Iterator[str]:
-    """Yield what has changed since a stage of DVC's ran."""
+    """Yield what has changed since a stage ran."""
     if not any(entry.hash_info for entry in [*stage.deps, *stage.outs]):
         yield f"not in {LOCK_FILE}"
         return
@@ -115,9 +115,15 @@ def _reasons(stage: Any, repo: Repo) -> Iterator[str]:
 
 
 def _change(entry: Any, state: str, repo: Repo) -> str:
-    """Return what is to be said of a file of a stage in a state of DVC's; nothing of absent data.
+    """Return what has changed in a file or folder of a stage; empty, if nothing has.
 
-    Where it is not there, what one stage has read is held against what another one wrote.
+    If it is absent, the hash that the stage has read is compared with the one that another stage
+    wrote.
+
+    Args:
+        entry: A dependency or an output.
+        state: What DVC says of it.
+        repo: The project.
     """
     if state == "not in cache" and entry.exists:  # so DVC has not looked at it
         state = next(iter(entry.workspace_status().values()), "")
@@ -128,7 +134,7 @@ def _change(entry: Any, state: str, repo: Repo) -> str:
     writers = [out for out in repo.index.outs if _overlap(out, entry)]
     if not any(out.use_cache for out in writers):
         return state  # code, or a report that is in Git
-    # A writer that has never run has no hash; then it is stale, and this stage follows it.
+    # A writer without a hash has never run: it is stale, and this stage follows it.
     written = [out.hash_info for out in writers if out.fs_path == entry.fs_path and out.hash_info]
     return "" if all(md5 == entry.hash_info for md5 in written) else "modified"
 

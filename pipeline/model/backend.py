@@ -1,4 +1,4 @@
-"""The numerical backend, TensorFlow or JAX: chosen, then pinned so that a run can be had again.
+"""The numerical backend, TensorFlow or JAX: chosen, then pinned so that a run is reproducible.
 
 ``from pipeline.model.backend import keras`` is how this project imports Keras, so that the choice
 is made first. TensorFlow is the default; ``KERAS_BACKEND=jax`` chooses JAX.
@@ -38,7 +38,7 @@ if os.environ["KERAS_BACKEND"] not in {"tensorflow", "jax"}:
 
 @contextmanager
 def _native_log_hidden() -> Iterator[None]:
-    """Send what is written straight to file descriptor 2 nowhere; exceptions pass as ever."""
+    """Discard what C++ code writes to file descriptor 2; exceptions still pass."""
     if NATIVE_LOG_WANTED:
         yield
         return
@@ -54,7 +54,7 @@ def _native_log_hidden() -> Iterator[None]:
 
 @contextmanager
 def _interruption_ends_process() -> Iterator[None]:
-    """Leave Ctrl-C to the system: raised as an exception, a callback of JAX's may swallow it."""
+    """Let Ctrl-C end the process: as an exception, a callback of JAX might swallow it."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

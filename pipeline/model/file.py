@@ -1,4 +1,4 @@
-"""A Keras model on disk, the same bytes for the same model every time.
+"""The file of a Keras model: the same bytes for the same model every time.
 
 Keras writes the time into its .keras archive, and Python's addresses of shared objects; DVC
 would take each save for a new model. Here both are replaced. The archive stays one that
@@ -51,7 +51,7 @@ def save_model(model: keras.Model, path: Path) -> None:
 
 
 def _check_room(model: keras.Model, path: Path) -> None:
-    """Refuse a full disk: HDF5 would fail in ways that no message says, or end the process."""
+    """Refuse a full disk: HDF5 would fail without a clear message, or end the process."""
     optimizer = getattr(model, "optimizer", None)
     variables = [*model.variables, *(optimizer.variables if optimizer else [])]
     size = sum(keras.ops.convert_to_numpy(variable).nbytes for variable in variables)

@@ -20,7 +20,7 @@ def build_network(
         inputs: Pixels of an image.
         hidden_units: Units of each hidden layer, from the input on.
         classes: Units of the output layer.
-        optimizer: What it is to be trained by.
+        optimizer: For its training.
         seed: Of the first weights, drawn after Glorot and Bengio (2010).
     """
     # A seed for each layer: with one for all, layers of the same shape would begin alike.

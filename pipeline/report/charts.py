@@ -1,4 +1,4 @@
-"""The charts of a run, each with the words for who cannot see it."""
+"""The charts of a run as SVG, each with a text alternative."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ from pipeline.report.run import Run
 
 
 def charts(run: Run) -> dict[str, dict[str, str]]:
-    """Return the charts by their names: svg, the picture, and alt, what it shows in words."""
+    """Return the charts by their names: svg, the picture, and alt, the text alternative."""
     first, last = run.curves.iloc[0], run.curves.iloc[-1]
     before, after = (
         run.metrics["calibration"][when]["expected_calibration_error"]

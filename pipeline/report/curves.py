@@ -1,4 +1,4 @@
-"""Learning curves: a row an epoch, what training measured after it."""
+"""The table of learning curves, a row per epoch."""
 
 from pathlib import Path
 

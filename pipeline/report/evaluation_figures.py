@@ -1,4 +1,4 @@
-"""The pictures of an evaluation: functions that take data and return a matplotlib figure."""
+"""Figures of an evaluation: calibration, risk-coverage, robustness."""
 
 # First, since it chooses matplotlib's backend, which matplotlib reads when it is imported.
 from pipeline.report.figures import TRAINING, VALIDATION, empty_figure  # isort: skip

@@ -1,4 +1,4 @@
-"""The pictures: functions that take data and return a matplotlib figure.
+"""Figures of a run: learning curves, confusion matrix, gallery of errors.
 
 They use matplotlib's own objects instead of pyplot, and its built-in defaults instead of the
 user's style file, so a picture's bytes depend on nothing but the data and matplotlib's version.

@@ -1,4 +1,4 @@
-"""A run on one page of HTML that needs nothing else: no network, no other file."""
+"""The page of a run: one HTML file that needs no network and no other file."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -113,7 +113,7 @@ def _decisions(run: Run) -> Iterator[dict[str, Any]]:
 
 
 def _flat(tree: Mapping[str, Any], prefix: Sequence[str] = ()) -> Iterator[tuple[str, str]]:
-    """Yield the leaves of a tree of settings, each with its way there."""
+    """Yield the leaves of a tree of settings, each with its path."""
     for key, value in tree.items():
         if isinstance(value, Mapping):
             yield from _flat(value, (*prefix, str(key)))

@@ -1,4 +1,4 @@
-"""Pictures as parts of a page of HTML: charts as SVG in its own colours, digits as one PNG."""
+"""Pictures inside a page of HTML: charts as SVG, digits as one PNG."""
 
 # First, since it chooses matplotlib's backend, which matplotlib reads when it is imported.
 from pipeline.report.figures import TRAINING, VALIDATION  # isort: skip

@@ -1,4 +1,4 @@
-"""A run: all that it has come to, in one place."""
+"""The results of a run: everything that its page shows."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class Interval(TypedDict):
 
 
 class Scores(TypedDict):
-    """How far the confidence can be believed; 0 would be perfect."""
+    """How well confidence agrees with accuracy; 0 is perfect."""
 
     expected_calibration_error: FiniteFloat
     negative_log_likelihood: FiniteFloat
@@ -34,7 +34,7 @@ class Calibration(TypedDict):
 
 
 class Decision(TypedDict):
-    """What is decided alone: a share, and the errors in it; risk is their share in that."""
+    """The share of images that a threshold decides, the errors in it, and their share (risk)."""
 
     coverage: FiniteFloat
     errors: int
@@ -64,12 +64,12 @@ class OperatingPoints(TypedDict):
 
 @dataclass(frozen=True)
 class Run:
-    """What a run has come to; all but the images as the stages write it.
+    """The results of a run, as the stages write them.
 
     Attributes:
         images: Of the test set, shape (n, height, width), in [0, 1].
         predictions: Of those images.
-        metrics: What they come to.
+        metrics: Of those predictions.
         points: The operating points.
         by_class: Precision, recall, F1 and support.
         reliability: Accuracy by confidence, before and after calibration.

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, whatever ends the process that writes them."""
+"""Write files atomically: under the final name there is the old content or all of the new one."""
 
 import os
 from collections.abc import Iterator

@@ -1,10 +1,10 @@
-"""What turns a stage into a command: a command line, clear endings, and no change meanwhile."""
+"""Run a stage as a command: its command line, its exit codes, and no change while it runs."""
 
 import argparse
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -51,14 +51,14 @@ def dependencies_unchanged(stage: str, load: Callable[[], Any]) -> Iterator[None
     changed = [name for name in before | after if before.get(name) != after.get(name)]
     if changed:
         raise PipelineError(
-            f"{', '.join(changed)} changed while the stage ran, so nobody knows what made its "
-            "results. Run `dvc repro` again; or if the change does not matter, "
-            f"`dvc commit {stage}` takes the results as they are."
+            f"{', '.join(changed)} changed while the stage ran, so the results may come from "
+            "either version. Run `dvc repro` again; or if the change does not matter, "
+            f"`dvc commit {os.environ.get('DVC_STAGE', stage)}` takes the results as they are."
         )
 
 
 def _fingerprint(path: Path) -> Any:
-    """Return what tells of a change: of code its bytes, of data, which are large, their time."""
+    """Return what shows a change: the bytes of code, the time of data, which are large."""
     return path.read_bytes() if path.suffix == ".py" else path.stat().st_mtime_ns
 
 
@@ -81,27 +81,36 @@ def stage_parser(name: str, group: str) -> argparse.ArgumentParser:
         name: Of the stage, in the ``dvc.yaml`` of the current folder.
         group: What the front door has it under, "stage" or "study".
     """
+    where = " in studies/" if group == "study" else ""
     return argparse.ArgumentParser(
         prog=f"python -m pipeline {group} {name}",
         description=sys.modules["__main__"].__doc__,
-        epilog=f"{_contract(name)}Exit codes: 0 done, 1 failed, with the reason in one line. "
-        f"\n`dvc repro {name}` runs it only if it has to.",
+        epilog=f"{_contract(name)}Exit codes: 0 done, 1 failed, with the reason in one line.\n"
+        f"`dvc repro {name}`{where} runs it only if it has to.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
 
 
 def _contract(name: str) -> str:
-    """Return what ``dvc.yaml`` says that a stage reads and writes, as a list for its help."""
+    """Return what ``dvc.yaml`` says that a stage reads and writes, for its help."""
     try:
         stage = read_section("stages", DVC_FILE)[name]
-        lists = {
-            "reads": [one for one in stage.get("deps", []) if not one.startswith("pipeline/")],
-            "parameters": [one if isinstance(one, str) else str(one) for one in stage["params"]],
-            "writes": [one if isinstance(one, str) else next(iter(one)) for one in stage["outs"]],
-        }
+        inputs = [path for path in stage.get("deps", []) if not path.startswith("pipeline/")]
+        params, outputs = (list(_names(stage.get(kind, []))) for kind in ("params", "outs"))
     except (PipelineError, OSError, LookupError, TypeError, AttributeError):
         return ""  # it runs without them too
-    return "".join(f"{what}: {', '.join(files)}\n" for what, files in lists.items() if files) + "\n"
+    lists = {"reads": inputs, "parameters": params, "writes": outputs}
+    return "".join(f"{what}: {', '.join(names)}\n" for what, names in lists.items() if names) + "\n"
+
+
+def _names(entries: Iterable[Any]) -> Iterator[str]:
+    """Yield the names in a list of ``dvc.yaml``: of files, of parameters, of those of a file."""
+    for entry in entries:
+        if isinstance(entry, str):
+            yield entry
+            continue
+        for name, below in entry.items():
+            yield from (f"{name}:{key}" for key in below) if isinstance(below, list) else [name]
 
 
 def run_checked(name: str, stage: Callable[..., None], load: Callable[[], Sequence[Any]]) -> None:

@@ -1,4 +1,4 @@
-"""Errors for people: one kind that ends as a message, and the reason in one readable line."""
+"""The error that users see as one line, and the text of other errors as one readable line."""
 
 LONGEST = 400  # characters
 # What Python, NumPy and other libraries raise for files that are damaged or hostile. Errors of a
@@ -18,7 +18,7 @@ UNREADABLE = (
 
 
 class PipelineError(Exception):
-    """A failure that the user can mend: it is shown as a message, never as a traceback."""
+    """A failure that the user can fix: shown as a message, never as a traceback."""
 
 
 def reason(error: Exception) -> str:
@@ -27,7 +27,7 @@ def reason(error: Exception) -> str:
 
 
 def readable(text: str) -> str:
-    """Return a text as one line that cannot command a terminal, whatever it quotes."""
+    """Return a text as one line, with control characters escaped."""
     words = " ".join(text.split())
     line = "".join(one if one.isprintable() else ascii(one)[1:-1] for one in words)
     return line if len(line) <= LONGEST else f"{line[:LONGEST]} ..."

@@ -1,4 +1,4 @@
-"""What a stage reads: which files these are, and whether they are what earlier stages wrote."""
+"""The inputs of a stage: their files, their hashes, and the check against the lock file."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -24,7 +24,7 @@ def files_of(path: Path, project: Path = Path()) -> list[Path]:
 
 
 def hash_of(path: Path, project: Path = Path()) -> str:
-    """Return what DVC knows a file or a folder by: an MD5, of a folder with ".dir" at its end."""
+    """Return DVC's hash of a file or a folder: an MD5, for a folder with ".dir" at its end."""
     if not path.is_dir():
         return md5(path)
     files = files_of(path, project)
@@ -32,13 +32,13 @@ def hash_of(path: Path, project: Path = Path()) -> str:
 
 
 def hash_of_folder(files: Mapping[str, str]) -> str:
-    """Return what DVC knows a folder by, from the MD5 of its files by their paths in there."""
+    """Return DVC's hash of a folder, from the MD5 of each file by its path inside the folder."""
     listed = [{"md5": files[name], "relpath": name} for name in sorted(files)]
     return f"{md5_of(json.dumps(listed, sort_keys=True).encode())}.dir"
 
 
 def check_inputs(paths: Iterable[Path]) -> None:
-    """Make sure that files and folders are what the lock file says that earlier stages wrote.
+    """Make sure that files and folders have the hashes that the lock file recorded for them.
 
     DVC trusts a file of the size and time that it remembers, and an object of its cache that is
     write-protected, without reading either. What a disk or a copy has damaged would go into the

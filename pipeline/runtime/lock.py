@@ -1,9 +1,9 @@
-"""``dvc.lock``: what every stage was run with, and what came out of it."""
+"""``dvc.lock``: what every stage read and wrote when it last ran."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from pipeline.runtime.errors import PipelineError, reason
@@ -94,8 +94,7 @@ def entries(lock: Lock) -> set[tuple[str, str]]:
 
 def overlap(path: str, other: str) -> bool:
     """Return whether two paths are the same, or one is a folder that holds the other."""
-    one, two = PurePosixPath(path), PurePosixPath(other)
-    return one.is_relative_to(two) or two.is_relative_to(one)
+    return f"{path}/".startswith(f"{other}/") or f"{other}/".startswith(f"{path}/")
 
 
 def writers(lock: Lock, path: str) -> set[str]:

@@ -11,6 +11,7 @@ from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.yaml import parse_yaml
 
 PARAMS_FILE = Path("params.yaml")
+PIPELINE_PARAMS = Path("..", PARAMS_FILE)  # in studies/, where params.yaml is the study's own
 DVC_FILE = Path("dvc.yaml")
 MOST_PROBLEMS = 20  # in one message, which is read by people
 
@@ -105,12 +106,12 @@ def read_section(name: str, path: Path = PARAMS_FILE) -> dict[str, Any]:
 
 
 def _key(name: Any) -> str:
-    """Return what a message calls a key."""
+    """Return a key for a message."""
     return _shown(name).strip("'\"")
 
 
 def _shown(value: Any) -> str:
-    """Return what a message calls a value that somebody wrote, however long or deep it is."""
+    """Return a value for a message, shortened where it is long or deep."""
     short = reprlib.Repr()
     short.maxlevel, short.maxstring, short.maxother = 3, 100, 100
     return short.repr(value)

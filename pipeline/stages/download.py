@@ -54,7 +54,7 @@ def download(
     """Write the four files, byte for byte those that ``params`` names.
 
     Raises:
-        PipelineError: A file could not be had from any mirror; no part of it is left behind.
+        PipelineError: A file cannot be downloaded from any mirror; no part of it stays.
     """
     preferred = os.environ.get("MNIST_MIRROR", "").strip()
     mirrors = [preferred, *params.mirrors] if preferred else params.mirrors

@@ -114,7 +114,7 @@ def check_fit(model: Any, model_name: str, examples: Examples, name: str) -> Non
 
 
 def check_agreement(accuracy: float, correct: NDArray[np.bool_]) -> None:
-    """Make sure that Keras's evaluate() and predict() speak of the same network.
+    """Make sure that Keras's evaluate() and predict() agree on the accuracy.
 
     Raises:
         PipelineError: They do not.
@@ -128,7 +128,7 @@ def check_agreement(accuracy: float, correct: NDArray[np.bool_]) -> None:
 
 
 def reliability_tables(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Return what share of answers is right by confidence, before and after calibration."""
+    """Return accuracy by confidence, before and after calibration."""
     correct = (predictions["actual"] == predictions["predicted"]).to_numpy()
     stages = {"before": "confidence", "after": "calibrated_confidence"}
     tables = [

@@ -99,7 +99,7 @@ def plot(
 
 
 def shown_parameters(path: Path) -> dict[str, Any]:
-    """Return the parameters that the page shows: all that decide what the model has become.
+    """Return the parameters that the page shows: those that decide the model and its evaluation.
 
     Raises:
         PipelineError: A section or the recipe is missing.

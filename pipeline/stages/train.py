@@ -15,7 +15,7 @@ from pipeline.runtime.command import run_stage
 from pipeline.runtime.examples import load_examples
 from pipeline.training import sources
 from pipeline.training.checkpoint import Checkpoint, run_key
-from pipeline.training.environment import environment, surroundings
+from pipeline.training.environment import environment, environment_of_checkpoints
 from pipeline.training.loop import TrainParams, train_network
 
 
@@ -43,8 +43,7 @@ def train(
     validation = load_examples(validation_images, validation_labels)
     decisive = {
         "params": params.model_dump(exclude={"checkpoint_every"}),
-        "environment": facts,
-        "surroundings": surroundings(),
+        "environment": [facts, environment_of_checkpoints()],
         "code": sources.loaded_code(),
     }
     checkpoint = Checkpoint(run_key(decisive, [*training, *validation]))

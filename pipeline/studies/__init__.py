@@ -1,4 +1,4 @@
-"""The recipes as such: the stages of ``studies/dvc.yaml``, a module each, and the search.
+"""How good a recipe is, whatever the seed: the stages of ``studies/dvc.yaml``, and the search.
 
 train → assess → summarise; cross_validate → find_label_doubts → plot_label_doubts
 """

@@ -1,10 +1,9 @@
-"""Assess the runs of the seed study, as `evaluate` assesses a network, from their answers.
+"""Measure every run of the study from its answers, as `evaluate` measures a network.
 
-It writes runs/RECIPE-SEED.json, with the accuracy on validation and test images and what the
-network can decide alone, and runs/RECIPE-SEED.csv, with the test images that it gets wrong.
+It writes runs/RECIPE-SEED.json, with the accuracy, the calibration and the share of images that
+the network can decide alone, and runs/RECIPE-SEED.csv, with the test images that it gets wrong.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +14,16 @@ from pydantic import FiniteFloat
 from typing_extensions import TypedDict
 
 from pipeline.evaluation.assessment import Answers, EvaluateParams, assessment, operating_points
-from pipeline.evaluation.results import read_metrics
-from pipeline.runtime.atomic import write_text
+from pipeline.evaluation.results import read_metrics, write_metrics, write_table
 from pipeline.runtime.command import run_checked, stage_parser
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.examples import load_array
-from pipeline.runtime.params import load_section
+from pipeline.runtime.params import PIPELINE_PARAMS, load_section
 from pipeline.studies.results.study import StudyParams
-
-PIPELINE_PARAMS = Path("../params.yaml")
 
 
 class TrainingFacts(TypedDict):
-    """What `train` writes of a run beside its answers."""
+    """What ``train`` writes of a run beside its answers."""
 
     recipe: str
     seed: int
@@ -45,11 +41,11 @@ def assess(
     test_labels: Path = Path("data/processed/test_labels.npy"),
     runs: Path = Path("runs"),
 ) -> None:
-    """Write what every run of the study came to.
+    """Write the measures and the errors of every run of the study.
 
     Raises:
-        PipelineError: Answers are damaged, or are not those of this run or of these images.
-        OSError: Answers are missing.
+        PipelineError: Answers are damaged, of another run, or not of these images.
+        OSError: Answers are missing, or a file cannot be written.
     """
     labels = {
         "validation": load_array(validation_labels, np.int32),
@@ -58,61 +54,69 @@ def assess(
     for recipe in params.recipes:
         for seed in params.seeds:
             name = f"{recipe}-{seed}"
-            facts, wrong = assessed(answers / name, labels, evaluation)
+            facts, errors = assessed(answers / name, labels, evaluation)
             if (facts["recipe"], facts["seed"]) != (recipe, seed):
-                raise PipelineError(f"{answers / name}: not the answers of this run")
-            write_text(runs / f"{name}.csv", wrong.to_csv(index=False, lineterminator="\n"))
-            write_text(runs / f"{name}.json", json.dumps(facts, indent=2) + "\n")
+                raise PipelineError(
+                    f"{answers / name}: expected the answers of this run, "
+                    f"found those of {facts['recipe']}-{facts['seed']}"
+                )
+            write_table(runs / f"{name}.csv", errors)
+            write_metrics(runs / f"{name}.json", facts)
             print(f"{name}: {facts['test_accuracy']:.2%} of the test images", flush=True)
 
 
 def assessed(
     folder: Path, labels: dict[str, NDArray[np.int32]], evaluation: EvaluateParams
 ) -> tuple[dict[str, Any], pd.DataFrame]:
-    """Return what a run came to, as JSON types, and its errors.
+    """Return the measures of a run, as JSON types, and the test images that it gets wrong.
 
     Args:
-        folder: Of the run's answers.
-        labels: Of the validation and of the test images, shape (n,).
-        evaluation: How they are assessed.
+        folder: The run's answers.
+        labels: By ``validation`` and ``test``, the labels of these images, shape (n,).
+        evaluation: The target errors, and the certainty with which they are to be kept.
 
     Returns:
-        The facts; and columns image (from 0), actual and predicted, a row for each wrong image.
+        The measures; and columns image (from 0), actual and predicted, a row for each wrong image.
     """
-    made = read_metrics(folder / "training.json", TrainingFacts)
-    validation, test = (read_answers(folder / f"{part}.npy", labels[part]) for part in labels)
+    training = read_metrics(folder / "training.json", TrainingFacts)
+    validation, test = (
+        read_answers(folder / f"{part}.npy", labels[part]) for part in ("validation", "test")
+    )
     points = operating_points(validation, evaluation)
-    (wrong,) = np.nonzero(~test.correct)
     predicted = test.probabilities.argmax(axis=1)
+    (wrong,) = np.nonzero(~test.correct)
     errors = {"image": wrong, "actual": test.labels[wrong], "predicted": predicted[wrong]}
     facts = {
-        "recipe": made["recipe"],
-        "seed": made["seed"],
-        "parameters": made["parameters"],
-        "validation_accuracy": made["validation_accuracy"],
+        "recipe": training["recipe"],
+        "seed": training["seed"],
+        "parameters": training["parameters"],
+        "validation_accuracy": training["validation_accuracy"],
         "test_accuracy": (len(predicted) - len(wrong)) / len(predicted),
         "test_images": len(predicted),
         "operating_points": points,
         **assessment(test, points),
-        "environment": made["environment"],
+        "environment": training["environment"],
     }
     return facts, pd.DataFrame(errors)
 
 
 def read_answers(path: Path, labels: NDArray[np.int32]) -> Answers:
-    """Return the answers in an .npy file, with the labels of their images.
+    """Return the answers in an .npy file, with the labels of their images, shape (n,).
 
     Raises:
-        PipelineError: The file is damaged, or is not of as many images as there are labels.
+        PipelineError: The file is damaged, or does not have an answer for each label.
+        OSError: The file cannot be opened.
     """
     probabilities = load_array(path, np.float32)
-    if probabilities.shape[:-1] != labels.shape:
-        raise PipelineError(f"{path}: expected {len(labels)} images, found {probabilities.shape}")
+    if probabilities.ndim != 2 or len(probabilities) != len(labels):  # noqa: PLR2004
+        raise PipelineError(
+            f"{path}: expected shape ({len(labels)}, classes), found {probabilities.shape}"
+        )
     return Answers(probabilities, labels)
 
 
 def main() -> None:
-    """Parse the command line, which knows only ``--help``, and assess."""
+    """Parse the command line, which knows only ``--help``, and measure."""
     stage_parser("assess", "study").parse_args()
 
     def load() -> tuple[StudyParams, EvaluateParams]:

@@ -1,7 +1,8 @@
-"""Cross-validate a recipe: what networks say of training images that they have not been shown.
+"""Cross-validate a recipe: each training image is predicted by a network not trained with it.
 
-All images of the training file are predicted by networks that were not trained with them, the test
-images by each of these networks. The probabilities are kept in folds/.
+The images of the training file are split into folds. A network for each fold is trained with all
+others, then predicts the images of its fold and the test images. The probabilities are kept in
+folds/, for `find_label_doubts`.
 """
 
 from pathlib import Path
@@ -17,11 +18,10 @@ from pipeline.model.backend import pin
 from pipeline.runtime.atomic import replacing
 from pipeline.runtime.command import run_checked, stage_parser
 from pipeline.runtime.examples import Examples, load_array
-from pipeline.runtime.params import Section, load_section
+from pipeline.runtime.params import PIPELINE_PARAMS, Section, load_section
 from pipeline.training.loop import TrainParams, train_network
 
-PIPELINE_PARAMS = Path("../params.yaml")
-BATCH_SIZE = 1000  # of predictions: images at a time; it decides the speed and the last bits
+BATCH_SIZE = 1000  # images that are predicted at a time; it decides the speed and the last bits
 
 
 class CrossValidateParams(Section):
@@ -41,14 +41,15 @@ def cross_validate(
     held_out: Path = Path("folds/held_out.npy"),
     tested: Path = Path("folds/test.npy"),
 ) -> None:
-    """Write what the networks of all folds say, float32.
+    """Write the probabilities that the networks of all folds give, float32.
 
-    ``held_out.npy`` has the probabilities of each training image by the network that was not
-    trained with it, shape (n, classes); ``test.npy`` those of the test images by each network,
-    shape (folds, images, classes).
+    ``held_out.npy`` has those of each training image, by the network that was not trained with it,
+    shape (n, classes); ``test.npy`` those of the test images by each network, shape
+    (folds, images, classes).
 
     Raises:
         PipelineError: The data do not fit the parameters, or the loss is no longer finite.
+        OSError: A file cannot be read or written.
     """
     pin(training.threads)
     examples = read_raw(raw_images, raw_labels)
@@ -64,7 +65,7 @@ def predictions_of_folds(
     params: CrossValidateParams,
     training: TrainParams,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return both arrays that ``cross_validate`` writes."""
+    """Return the arrays that ``cross_validate`` writes: of held-out and of test images."""
     folds = StratifiedKFold(params.folds, shuffle=True, random_state=params.seed)
     classes = int(examples.labels.max()) + 1
     held_out, tested = np.empty((len(examples.labels), classes), np.float32), []

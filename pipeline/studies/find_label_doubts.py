@@ -1,10 +1,9 @@
-"""Find doubtful labels: those that networks disagree with which have not been trained with them.
+"""List the images whose label is in doubt: networks not trained with them see something else.
 
-It writes label_doubts.csv and label_doubts.json. What the networks can decide alone is measured
-too, with thresholds set on all training images.
+It writes label_doubts.csv, the worst first, and label_doubts.json. It also measures the share of
+test images that these networks can decide alone, with thresholds set on all training images.
 """
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,19 +14,19 @@ from pydantic import Field
 
 from pipeline.data.raw_examples import read_raw
 from pipeline.evaluation.assessment import Answers, EvaluateParams, assessment, operating_points
+from pipeline.evaluation.results import write_metrics
 from pipeline.runtime.atomic import write_text
 from pipeline.runtime.command import run_checked, stage_parser
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.examples import load_array
-from pipeline.runtime.params import Section, load_section
+from pipeline.runtime.params import PIPELINE_PARAMS, Section, load_section
 from pipeline.studies.results.label_doubts import (
     LABEL_DOUBTS_FILE,
     estimated_label_errors,
     label_doubts,
 )
 
-PIPELINE_PARAMS = Path("../params.yaml")
-TOP = 50
+TOP = 50  # test images, the worst, among which known errors are counted
 
 
 class FindLabelDoubtsParams(Section):
@@ -49,35 +48,29 @@ def find_label_doubts(
     table: Path = Path(LABEL_DOUBTS_FILE),
     summary: Path = Path("label_doubts.json"),
 ) -> None:
-    """Write the doubtful labels of both parts, and what they come to.
+    """Write the doubtful labels of training and test images, and how many there are.
 
     Raises:
         PipelineError: The answers are damaged or of other images, or a known error is none of
             the test images.
+        OSError: A file cannot be read or written.
     """
     by_networks = load_array(tested, np.float32)
     train = Answers(load_array(held_out, np.float32), read_raw(raw_images, raw_labels).labels)
     test = Answers(by_networks.mean(axis=0), load_array(test_labels, np.int32))
     for answers, path in ((train, held_out), (test, tested)):
         if len(answers.probabilities) != len(answers.labels):
-            raise PipelineError(f"{path}: not of the {len(answers.labels)} images that are here")
+            raise PipelineError(f"{path}: expected answers for {len(answers.labels)} images")
     if max(params.known_test_errors, default=0) >= len(test.labels):
         raise PipelineError(
             "find_label_doubts.known_test_errors: an index beyond the last test image"
         )
     parts = {"train": train, "test": test}
     doubts = {
-        part: label_doubts(some.labels, some.probabilities, params.listed)
-        for part, some in parts.items()
+        part: label_doubts(answers.labels, answers.probabilities, params.listed)
+        for part, answers in parts.items()
     }
-    facts: dict[str, Any] = {
-        part: {
-            "images": len(some.labels),
-            "disagreements": int((~some.correct).sum()),
-            "estimated_label_errors": estimated_label_errors(some.labels, some.probabilities),
-        }
-        for part, some in parts.items()
-    }
+    facts = {part: counts(answers) for part, answers in parts.items()}
     known = set(params.known_test_errors)
     facts["test"]["known_label_errors"] = len(known)
     facts["test"][f"known_in_top_{TOP}"] = len(known & set(doubts["test"]["image"][:TOP]))
@@ -85,7 +78,16 @@ def find_label_doubts(
     rows = pd.concat([rows.assign(part=part) for part, rows in doubts.items()])
     columns = ["part", *doubts["test"].columns]
     write_text(table, rows[columns].to_csv(index=False, lineterminator="\n", float_format="%.6g"))
-    write_text(summary, json.dumps(facts, indent=2) + "\n")
+    write_metrics(summary, facts)
+
+
+def counts(answers: Answers) -> dict[str, Any]:
+    """Return the numbers of images, of disagreements and of probably wrong labels."""
+    return {
+        "images": len(answers.labels),
+        "disagreements": int((~answers.correct).sum()),
+        "estimated_label_errors": estimated_label_errors(answers.labels, answers.probabilities),
+    }
 
 
 def decided_alone(
@@ -94,10 +96,17 @@ def decided_alone(
     labels: NDArray[np.int32],
     evaluation: EvaluateParams,
 ) -> dict[str, Any]:
-    """Return operating points set on all held-out images, and what they make of the test images.
+    """Return operating points set on the held-out images, and the test images decided with them.
 
     Each network decides the test images by itself; coverage and errors are their means. The
-    guarantee is for all networks together: for digits that one of them, drawn at random, decides.
+    target error is kept by all networks together: over digits that each go to one of them, drawn
+    at random.
+
+    Args:
+        held_out: Answers for each training image by the network that was not trained with it.
+        by_networks: Probabilities of the test images by each network, shape (folds, n, classes).
+        labels: Of the test images, shape (n,).
+        evaluation: The target errors, and the certainty with which they are to be kept.
     """
     points = operating_points(held_out, evaluation)
     found = [assessment(Answers(one, labels), points)["rejection"] for one in by_networks]
@@ -114,7 +123,7 @@ def decided_alone(
 
 
 def main() -> None:
-    """Parse the command line, which knows only ``--help``, and look."""
+    """Parse the command line, which knows only ``--help``, and list."""
     stage_parser("find_label_doubts", "study").parse_args()
 
     def load() -> tuple[FindLabelDoubtsParams, EvaluateParams]:

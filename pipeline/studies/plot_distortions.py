@@ -1,4 +1,4 @@
-"""Draw what a recipe's distortions make of digits, in distortions.png."""
+"""Draw digits as the training of a recipe sees them, distorted, in distortions.png."""
 
 from pathlib import Path
 
@@ -9,12 +9,11 @@ from pipeline.report.figures import save_figure
 from pipeline.runtime.command import run_checked, stage_parser
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.examples import load_examples
-from pipeline.runtime.params import load_section
+from pipeline.runtime.params import PIPELINE_PARAMS, load_section
 from pipeline.studies.results.figures import distortions_figure
 from pipeline.training.distortion import Coefficients, Source, distort, draw_coefficients, prepare
 from pipeline.training.loop import TrainParams
 
-PIPELINE_PARAMS = Path("../params.yaml")
 VERSIONS = 11  # of every digit
 DPI = 150
 
@@ -29,7 +28,8 @@ def plot_distortions(
     """Write a picture of the first digit of each class, and of distorted versions of it.
 
     Raises:
-        PipelineError: The recipe distorts nothing.
+        PipelineError: The recipe has no distortion, or the images are damaged.
+        OSError: A file cannot be read or written.
     """
     strength = params.recipe.distortion
     if strength is None:

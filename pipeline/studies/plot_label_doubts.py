@@ -24,10 +24,11 @@ def plot_label_doubts(
     table: Path = Path(LABEL_DOUBTS_FILE),
     picture: Path = Path("label_doubts.png"),
 ) -> None:
-    """Write the picture, of training and test images.
+    """Write a picture of the first images in the table, of training and test images.
 
     Raises:
-        PipelineError: The table is damaged, or lists an image that does not exist.
+        PipelineError: A file is damaged, or the table lists an image that does not exist.
+        OSError: A file cannot be read or written.
     """
     doubts = read_table(table, ["part", *COLUMNS])
     test = load_examples(test_images, test_labels)
@@ -36,7 +37,7 @@ def plot_label_doubts(
     listed = {part: doubts[doubts["part"] == part].head(DRAWN) for part in parts}
     for part, rows in listed.items():
         if not rows["image"].between(0, len(images[part]) - 1).all():
-            raise PipelineError(f"{table}: lists images that the {part} images have not got")
+            raise PipelineError(f"{table}: lists images beyond the last {part} image")
     save_figure(label_doubts_figure(images, listed, DRAWN), picture, DPI)
 
 

@@ -1,10 +1,10 @@
-"""Try settings of a recipe on the validation images; the test images are not looked at.
+"""Compare settings of a recipe on the validation images; the test images are not read.
 
 The settings, and the recipe that they differ from, stand in studies/params.yaml, section search.
-Each is trained with each seed and adds a row to studies/search.csv: network and recipe in full,
-then loss and accuracy on the validation images at the end. What has a row is not run again, so an
-interrupted search goes on where it was. A row knows nothing of the code and the data that it was
-made with: after a change of those, delete the file.
+Each setting is trained with each seed. A training adds a row to studies/search.csv: network and
+recipe in full, then the loss and the accuracy on the validation images at its end. What has a row
+is not trained again, so an interrupted search goes on where it was. Code and data are not part of a
+row: after a change of those, delete the file.
 """
 
 import argparse
@@ -21,13 +21,12 @@ from pipeline.runtime.atomic import replacing
 from pipeline.runtime.command import clear_ending
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.examples import load_examples
-from pipeline.runtime.params import PARAMS_FILE, Section, load_section
+from pipeline.runtime.params import PARAMS_FILE, PIPELINE_PARAMS, Section, load_section
 from pipeline.studies.results.study import Seeds
 from pipeline.training.distortion import Strength
 from pipeline.training.loop import TrainParams, train_network
 from pipeline.training.recipe import Recipe
 
-PIPELINE_PARAMS = Path("../params.yaml")
 SCORES = ["val_loss", "val_accuracy"]
 
 
@@ -37,7 +36,7 @@ class SearchParams(Section):
     Attributes:
         base: The recipe that the settings differ from.
         seeds: Every setting is trained with each of them.
-        settings: Where each of them differs from the base.
+        settings: The values in which each differs from the base.
     """
 
     base: str
@@ -58,6 +57,7 @@ def search(
 
     Raises:
         PipelineError: A setting is no recipe, or cannot be trained, or the table is damaged.
+        OSError: A file cannot be read or written.
     """
     base = load_section("train", TrainParams, PIPELINE_PARAMS, recipe=params.base)
     tries = [
@@ -83,10 +83,10 @@ def search(
 
 
 def varied(base: Recipe, setting: dict[str, Any], number: int) -> Recipe:
-    """Return a recipe that differs from the base as the setting of that number says.
+    """Return the base with the values of a setting, whose number is for messages.
 
     Raises:
-        PipelineError: What comes out is no recipe.
+        PipelineError: These values are no recipe.
     """
     values = base.model_dump()
     both = values | setting
@@ -101,7 +101,7 @@ def varied(base: Recipe, setting: dict[str, Any], number: int) -> Recipe:
 
 
 def as_row(params: TrainParams) -> dict[str, str]:
-    """Return what is trained, and how, flat and as text; what is off is empty."""
+    """Return the network and its recipe as texts by column; what is off is an empty text."""
     recipe = params.recipe.model_dump()
     distortion = recipe.pop("distortion") or dict.fromkeys(Strength.model_fields)
     values = {
@@ -136,7 +136,7 @@ def read_rows(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     if not is_whole:
         raise PipelineError(
             f"{path}: expected the columns {', '.join(columns)}, and numbers in the last two: "
-            "move it out of the way to begin anew"
+            "move it away to begin a new search"
         )
     return rows
 
@@ -152,7 +152,7 @@ def write_rows(path: Path, columns: Sequence[str], rows: Sequence[dict[str, str]
 def mean_scores(rows: Sequence[dict[str, str]]) -> pd.DataFrame:
     """Return the mean scores over the seeds, by setting, best loss first."""
     table = pd.DataFrame(rows).astype(dict.fromkeys(SCORES, float))
-    # What all have in common would only fill the screen.
+    # Columns in which all settings agree would only fill the screen.
     settings = [
         name for name in table if name not in {"seed", *SCORES} and len(set(table[name])) > 1
     ]

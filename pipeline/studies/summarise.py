@@ -34,7 +34,7 @@ DPI = 150
 
 
 class RunFacts(TypedDict):
-    """What ``assess`` writes of a run, as far as it is read here."""
+    """The measures of a run, as far as they are read here."""
 
     recipe: str
     seed: int
@@ -58,11 +58,11 @@ def summarise(
     summary_file: Path = Path("summary.json"),
     picture: Path = Path("runs.png"),
 ) -> None:
-    """Write what the runs of every recipe with every seed come to.
+    """Write the tables, the summary and the picture of all runs.
 
     Raises:
         PipelineError: Runs are damaged, or not all of one network, environment and test set.
-        OSError: A run is missing.
+        OSError: A run is missing, or a file cannot be written.
     """
     pairs = [(recipe, seed) for recipe in params.recipes for seed in params.seeds]
     facts, errors = zip(*(read_run(runs, *pair) for pair in pairs), strict=True)
@@ -90,7 +90,7 @@ def summarise(
 
 
 def read_run(runs: Path, recipe: str, seed: int) -> tuple[RunFacts, pd.DataFrame]:
-    """Return what a run came to, and its errors as rows of their table.
+    """Return the measures of a run, and the images that it gets wrong, as ``ERROR_COLUMNS``.
 
     Raises:
         PipelineError: Its files are damaged, or another run's.

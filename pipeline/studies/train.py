@@ -1,7 +1,8 @@
-"""Train a recipe with a seed, and keep what the network says: one run of the seed study.
+"""Train a recipe with one seed, and keep the network's answers: one run of the study.
 
-It writes answers/RECIPE-SEED/: the probabilities of the validation and of the test images, and what
-they were made with. What they are worth is said by `assess`, without another training.
+It writes answers/RECIPE-SEED/: the probabilities that the network gives for the validation and the
+test images, and training.json, which says how they were made. `assess` measures them, so that a
+change of the measures trains nothing again.
 """
 
 import json
@@ -13,12 +14,11 @@ from pipeline.model.backend import keras, pin
 from pipeline.runtime.atomic import replacing, write_text
 from pipeline.runtime.command import run_checked, stage_parser
 from pipeline.runtime.examples import load_array, load_examples
-from pipeline.runtime.params import load_section
+from pipeline.runtime.params import PIPELINE_PARAMS, load_section
 from pipeline.training.environment import environment
 from pipeline.training.loop import TrainParams, train_network
 
-PIPELINE_PARAMS = Path("../params.yaml")
-BATCH_SIZE = 1000  # of predictions: images at a time; it decides the speed and the last bits
+BATCH_SIZE = 1000  # images that are predicted at a time; it decides the speed and the last bits
 
 
 def train(
@@ -32,31 +32,33 @@ def train(
     test_images: Path = Path("data/processed/test_images.npy"),
     answers: Path = Path("answers"),
 ) -> None:
-    """Write the answers of a run, ``recipe`` being the name of the recipe in ``params``.
+    """Write the answers of a run: ``validation.npy``, ``test.npy`` and ``training.json``.
 
-    They are float32, shape (n, classes): ``validation.npy`` and ``test.npy``.
+    The arrays are the network's probabilities, float32, shape (n, classes). ``recipe`` is the name
+    of the recipe that ``params`` holds; with the seed, it names the run's folder in ``answers``.
 
     Raises:
         PipelineError: The data do not fit the parameters, or the loss is no longer finite.
+        OSError: A file cannot be read or written.
     """
     device = pin(params.threads)
     training = load_examples(train_images, train_labels)
     validation = load_examples(validation_images, validation_labels)
     model, curves = train_network(training, validation, params)
-    held_out = len(validation.labels)
+    validated = len(validation.labels)
     facts = {
         "recipe": recipe,
         "seed": params.seed,
         "parameters": model.count_params(),
-        # Keras's own is rounded to 32 bits.
-        "validation_accuracy": round(curves["val_accuracy"].iloc[-1] * held_out) / held_out,
+        # Keras rounds its own to 32 bits.
+        "validation_accuracy": round(curves["val_accuracy"].iloc[-1] * validated) / validated,
         "environment": environment(keras.config.backend(), device.name, device.settings),
     }
     folder = answers / f"{recipe}-{params.seed}"
     images = {"validation": validation.images, "test": load_array(test_images, np.float32)}
-    for name, some in images.items():
-        with replacing(folder / f"{name}.npy") as partial:
-            np.save(partial, model.predict(some, batch_size=BATCH_SIZE, verbose=0))
+    for part, shown in images.items():
+        with replacing(folder / f"{part}.npy") as partial:
+            np.save(partial, model.predict(shown, batch_size=BATCH_SIZE, verbose=0))
     write_text(folder / "training.json", json.dumps(facts, indent=2) + "\n")
 
 

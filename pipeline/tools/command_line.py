@@ -1,4 +1,4 @@
-"""What turns a function into a tool: a command line, a choice of formats, clear errors."""
+"""The command line that all tools share: arguments, output formats, exit codes."""
 
 import argparse
 import json
@@ -14,6 +14,7 @@ from pipeline.runtime.errors import PipelineError
 from pipeline.tools.page import Page, as_markdown, as_text
 
 ERROR = 2
+BROKEN_PIPE = 128 + 13  # as if SIGPIPE had ended the process
 # Windows has no SIGHUP.
 STOPPING = {signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)}
 MOST_POINTS = 100
@@ -33,28 +34,28 @@ def tool_parser(
             "--format",
             choices=["text", "markdown", "json"],
             default="text",
-            help="text for a terminal (the default), markdown for a pull request, json for scripts",
+            help="text for a terminal, markdown for a pull request, json for scripts "
+            "(default: text)",
         )
     return parser
 
 
-def add_margin(parser: argparse.ArgumentParser) -> None:
-    """Add ``--margin``, of a comparison that is to show no loss."""
+def add_margin(
+    parser: argparse.ArgumentParser,
+    points: float = 0.2,
+    meaning: str = "how many percentage points of accuracy may be lost without harm",
+) -> None:
+    """Add ``--margin``, a number of percentage points of accuracy, with its default."""
     parser.add_argument(
         "--margin",
-        type=percentage_points,
-        default=0.2,
+        type=_percentage_points,
+        default=points,
         metavar="POINTS",
-        help="how many percentage points of accuracy may be lost without harm (default: 0.2)",
+        help=f"{meaning} (default: {points:g})",
     )
 
 
-def percentage_points(text: str) -> float:
-    """Return the value of an argument such as ``--margin``.
-
-    Raises:
-        ArgumentTypeError: It is not a number from 0 to 100.
-    """
+def _percentage_points(text: str) -> float:
     try:
         points = float(text)
     except ValueError:
@@ -76,58 +77,47 @@ def show(page: Page, facts: dict[str, Any], form: str) -> None:
     """
     match form:
         case "text":
-            write(as_text(page))
+            print(as_text(page), end="")
         case "markdown":
-            write(as_markdown(page))
+            print(as_markdown(page), end="")
         case _:
-            write(json.dumps(facts, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
-
-
-def write(text: str) -> None:
-    """Print a text whatever the locale, the pipe behind or the disk below."""
-    # Arrows and minus signs go through any pipe; and `| head` may end it.
-    sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
-    if hasattr(signal, "SIGPIPE"):
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    print(text, end="", flush=True)  # here a full disk can still be told
+            print(json.dumps(facts, indent=2, ensure_ascii=False, allow_nan=False))
 
 
 def run_tool(name: str, tool: Callable[[], int]) -> NoReturn:
-    """Run a tool and end the process with the exit status that it returns.
+    """Run a tool and end the process with the exit code that it returns.
 
-    A failure ends it with a message and exit status 2, one that nobody has thought of too: 1
-    is a verdict. An interruption or a termination, from here on, ends it with the shell's usual
-    128 + signal, after the clean-up of what was open.
+    Errors end it with a message and exit code 2, also those that are a fault of the tool's: 1 is
+    a verdict. Ctrl-C and other requests to stop end it with exit code 128 + signal, after
+    temporary files are removed.
     """
 
     def stop(number: int, _: object) -> NoReturn:
-        for other in STOPPING:  # a second one is not to disturb the clean-up
+        for other in STOPPING:  # pressing Ctrl-C again does not stop the removal
             signal.signal(other, signal.SIG_IGN)
         sys.exit(128 + number)
 
     for number in STOPPING:
-        if signal.getsignal(number) != signal.SIG_IGN:  # as nohup leaves it
+        if signal.getsignal(number) != signal.SIG_IGN:  # as nohup sets it
             signal.signal(number, stop)
-    # Python has neither where its descriptor was closed; what is started here needs the second.
-    if not sys.stderr:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-        os.set_inheritable(2, True)  # noqa: FBT003 (it takes no keywords)
-        sys.stderr = os.fdopen(2, "w")
-    if not sys.stdout:
-        _complain(f"{name}: standard output is closed")
-        sys.exit(ERROR)
+    code = ERROR
     try:
-        sys.exit(tool())
+        sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]  # whatever the locale
+        result = tool()
+        sys.stdout.flush()
+        sys.exit(result)
+    except BrokenPipeError:  # `| head` has read enough
+        code = BROKEN_PIPE
     except (PipelineError, OSError) as error:
         _complain(f"{name}: {error}")
-    except Exception as error:  # noqa: BLE001 (see above)
+    except Exception as error:  # noqa: BLE001 (Python would exit with 1)
         _complain(f"{name}: unexpected {type(error).__name__}: {error}")
-    # What could not be written is not to be tried again at the exit, which has a status of its own.
+    # At its exit Python writes what it could not write before, and exits with 120 if it fails.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    sys.exit(ERROR)
+    sys.exit(code)
 
 
 def _complain(message: str) -> None:
-    """Print a message to standard error, if anybody still listens there."""
+    """Print a message to standard error, if anybody reads it."""
     with suppress(OSError):
         print(message, file=sys.stderr, flush=True)

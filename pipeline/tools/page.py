@@ -11,11 +11,11 @@ COLOURS = {"good": "32", "bad": "31", "neutral": "33"}  # green, red and yellow 
 
 
 class Headline(NamedTuple):
-    """What the page says above all.
+    """The sentence that the page begins with.
 
     Attributes:
         text: A sentence or two.
-        mood: "good", "bad" or "neutral".
+        mood: "good", "bad" or "neutral", which chooses its colour.
     """
 
     text: str
@@ -28,8 +28,8 @@ class Table(NamedTuple):
     Attributes:
         title: What it shows.
         header: Names of the columns.
-        rows: A text for each column; numbers are given as texts too, as they are to be read.
-        numeric: Which columns, from 0, hold numbers, which are set flush right.
+        rows: A text for each column; numbers are formatted already.
+        numeric: Columns of numbers, from 0, which are aligned right.
     """
 
     title: str

@@ -1,4 +1,4 @@
-"""Batches: what an epoch shows the network, whichever backend computes it."""
+"""Batches of an epoch, cut in the same way for TensorFlow and JAX."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -9,14 +9,14 @@ from pipeline.runtime.examples import Examples
 from pipeline.training.distortion import Coefficients, Source, Strength, prepare
 
 Logs = dict[str, Any]
-# A compiled epoch. Its argument is what is shown in it: the order of the examples, int32 (n,), and
-# where they are distorted the coefficients for each. It returns Keras's logs of training and of
+# A compiled epoch. Its arguments are the order of the examples, int32 (n,), and, where they are
+# distorted, the coefficients for each. It returns Keras's logs of training and of
 # validation.
 RunEpoch = Callable[[Sequence[NDArray[Any]]], tuple[Logs, Logs]]
 
 
 def tensors_of(examples: Examples, distortion: Strength | None) -> tuple[Any, ...]:
-    """Return what batches are cut from: labels, then images or what distorted ones are made of."""
+    """Return what batches are cut from: labels, then images or the source of distorted ones."""
     if distortion is None:
         return examples.labels, examples.images
     return examples.labels, *prepare(examples.images, distortion.smoothness)

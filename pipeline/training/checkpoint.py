@@ -1,7 +1,7 @@
-"""A checkpoint: all that an interrupted training needs to go on, to the last bit.
+"""Checkpoints: an interrupted training resumes from one and ends with the same bytes.
 
-It is known by a key of everything that decides the result, so that it is never taken for another
-run's, and it lies outside what DVC knows of: DVC removes a stage's outputs before the stage runs.
+A checkpoint has a key, the hash of everything that decides the result, so that no other training
+uses it. It is no output of DVC, since DVC removes the outputs of a stage before the stage runs.
 """
 
 import hashlib
@@ -76,7 +76,7 @@ class Checkpoint:
     def restore(self, model: keras.Model, random: np.random.Generator) -> list[Epoch]:
         """Put model and random numbers back into the state of the checkpoint, if there is one.
 
-        One that cannot be used, for it is damaged or another run's, is told of and left alone.
+        A checkpoint that is damaged or another run's is reported and left alone.
 
         Returns:
             The epochs so far; none where training begins anew, both arguments being as they were.
@@ -84,7 +84,7 @@ class Checkpoint:
         model.optimizer.build(model.trainable_variables)
         if not self.path.exists():
             if any(self.path.parent.glob("*.npz")):
-                print("Of this very training there is no checkpoint, but of others", flush=True)
+                print("There is no checkpoint of this training, only of others", flush=True)
             return []
         variables = _variables(model)
         fresh = np.random.default_rng()

@@ -47,7 +47,7 @@ class Strength(Section):
 
 
 class Coefficients(NamedTuple):
-    """What makes up the distortion of n images.
+    """The coefficients of the distortions of n images.
 
     Attributes:
         affine: Shape (n, 2, 3), float32: for x and y of the source, what the constant, x and y of
@@ -60,7 +60,7 @@ class Coefficients(NamedTuple):
 
 
 class Source(NamedTuple):
-    """What distorted images are made of, as arrays or as the backend's tensors.
+    """The images to distort, packed for one gather, as arrays or as the backend's tensors.
 
     Attributes:
         packed: Shape (n * (side + 2) ** 2,), int32. Each number holds four bytes: a pixel of an

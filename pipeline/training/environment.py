@@ -62,11 +62,11 @@ def environment(backend: str, device: str, determinism: dict[str, Any]) -> dict[
     }
 
 
-def surroundings() -> dict[str, Any]:
-    """Return what may decide bits beyond ``environment``, as JSON types.
+def environment_of_checkpoints() -> dict[str, Any]:
+    """Return what else may decide the last bits of a result, for the key of checkpoints.
 
     The C library, all packages, and all variables of the libraries with the files that they name.
-    That is more than results are to be tied to: it is for where a needless difference does no harm.
+    It is more than ``environment``: where it differs without need, training only starts anew.
     """
     return {
         "libc": platform.libc_ver(),

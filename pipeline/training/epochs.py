@@ -1,4 +1,4 @@
-"""Training, epoch by epoch, each of them one call of a compiled function.
+"""The epoch trainer: each epoch of training is one call of a compiled function.
 
 ``model.fit`` goes back to Python after every batch; for a network as small as this one that
 costs more than the arithmetic.
@@ -16,7 +16,7 @@ from pipeline.training.distortion import Strength, draw_coefficients
 
 
 class Epoch(NamedTuple):
-    """What one epoch came to: means over its examples, as ``model.fit`` reports them.
+    """The results of one epoch: means over its examples, as ``model.fit`` reports them.
 
     Attributes:
         epoch: Its number, from 1.

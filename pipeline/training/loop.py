@@ -1,4 +1,4 @@
-"""Training: a new network, trained by a recipe, and what it went through."""
+"""The training loop: build a network, train it by a recipe, return it with its learning curves."""
 
 import math
 import sys

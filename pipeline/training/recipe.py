@@ -1,4 +1,4 @@
-"""A recipe: how the network is trained, whatever the network is."""
+"""A recipe: the hyperparameters of training, and the optimiser that follows from them."""
 
 from typing import Annotated, Any
 

@@ -1,4 +1,4 @@
-"""This project's code: what is loaded of it, and whether its files still say the same."""
+"""Hashes of the project's loaded modules, refused if a file was saved while they were loading."""
 
 import hashlib
 import sys
@@ -8,7 +8,7 @@ FOLDER = Path(__file__).parents[1]
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:
-    """Return what tells that a file was saved anew, whatever the clock says; None without one."""
+    """Return a file's time and size, which change when it is saved; None where it is missing."""
     try:
         status = path.stat()
     except FileNotFoundError:
@@ -16,7 +16,7 @@ def _stamp(path: Path) -> tuple[int, int] | None:
     return status.st_mtime_ns, status.st_size
 
 
-# So who wants the answer imports this before all that takes seconds to be loaded.
+# Taken at import: so import this module before those that take seconds to load.
 AT_FIRST = {path: _stamp(path) for path in FOLDER.rglob("*.py")}
 
 
@@ -39,7 +39,7 @@ def loaded_code() -> dict[str, str]:
     saved = sorted(name for name, path in files.items() if AT_FIRST.get(path) != _stamp(path))
     if saved:
         raise PipelineError(
-            f"{', '.join(saved)} changed while the stage was starting, so nobody knows which "
-            "version of it would run. Run `dvc repro` again"
+            f"{', '.join(saved)} changed while the stage was starting, so either version "
+            "of it may be loaded. Run `dvc repro` again"
         )
     return digests

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
@@ -29,6 +29,7 @@ def compressed(path: Path, content: bytes) -> Path:
     return path
 
 
+@settings(deadline=None)
 @given(
     arrays(np.uint8, st.tuples(st.integers(0, 9), st.integers(1, 5), st.integers(1, 5))),
     st.integers(1, 50),

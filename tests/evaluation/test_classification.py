@@ -4,8 +4,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, classification_report, f1_score
+from statsmodels.stats.proportion import proportion_confint
 
 from pipeline.evaluation.classification import class_table, classification_metrics
+from pipeline.evaluation.statistics import wilson_interval
 
 
 def table(pairs: list[tuple[int, int]]) -> pd.DataFrame:
@@ -82,6 +84,12 @@ def test_interval_equals_published_examples(
     interval = classification_metrics(table(pairs), classes=2)["accuracy_interval"]
     assert round(interval["low"], 4) == low
     assert round(interval["high"], 4) == high
+
+
+@given(st.integers(0, 1000), st.integers(1, 1000))
+def test_interval_of_a_share_is_that_of_statsmodels(correct: int, more: int) -> None:
+    expected = proportion_confint(correct, correct + more, 0.05, method="wilson")
+    assert wilson_interval(correct, correct + more) == pytest.approx(expected, abs=1e-9)
 
 
 def test_class_that_is_missing_counts_as_zero() -> None:

@@ -28,7 +28,11 @@ Rule = Callable[[Floats, Bools, float, float], float | None]
 
 SPLITS = 1000
 MANY, FEW = 100_000, 40  # levels of confidence: nearly without ties, and with 25 or more at each
-CASES = [(5000, 0.001, 0.9), (5000, 0.005, 0.9), (1000, 0.05, 0.95)]
+CASES = [
+    pytest.param(5000, 0.001, 0.9, marks=pytest.mark.slow),
+    (5000, 0.005, 0.9),
+    (1000, 0.05, 0.95),
+]
 ANSWERS = st.lists(
     st.tuples(st.sampled_from([0.25, 0.5, 0.75, 0.9, 1.0]), st.booleans()), min_size=1, max_size=40
 )

@@ -13,7 +13,13 @@ from hypothesis import strategies as st
 from pydantic import FiniteFloat
 from typing_extensions import TypedDict
 
-from pipeline.evaluation.results import read_metrics, read_table, write_metrics, write_table
+from pipeline.evaluation.results import (
+    parse_table,
+    read_metrics,
+    read_table,
+    write_metrics,
+    write_table,
+)
 from pipeline.runtime.errors import PipelineError
 
 Read = TypeVar("Read")
@@ -194,3 +200,24 @@ def test_table_that_is_none_names_its_file(tmp_path: Path, content: str, fact: s
     path.write_text(content)
     with pytest.raises(PipelineError, match=rf"table\.csv: {fact}"):
         read_table(path, ["name", "risk"])
+
+
+def test_table_comes_back_with_the_options_of_pandas() -> None:
+    table = parse_table(b"name,share\n007,0.5\nNA,1\n", dtype={"name": str}, keep_default_na=False)
+    assert table.to_dict("list") == {"name": ["007", "NA"], "share": [0.5, 1.0]}
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b'a,b\n"1,2\n', "EOF inside string"),
+        (b"a,b\n1,2,3\n", "more fields than there are columns"),
+        (b"a,b\n1,2\n1,2,3\n", "Expected 2 fields in line 3, saw 3"),
+        (b"\xff", "utf-8"),
+        (b"", "No columns"),
+    ],
+)
+def test_what_is_no_plain_table_is_refused_in_one_line(content: bytes, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason) as caught:
+        parse_table(content)
+    assert "\n" not in str(caught.value)

@@ -25,21 +25,21 @@ def test_accuracy_is_told_with_its_interval() -> None:
 )
 def test_what_is_decided_is_told_with_its_errors(target: str, goal: str) -> None:
     assert sentence(target, 0.99, coverage=0.8968, errors=20, risk=20 / 8968) == (
-        f"Aim of at most {goal} wrong (90% sure): 89.68% decided, 0.223% of them wrong"
+        f"Target: at most {goal} wrong (90% sure): 89.68% decided, 0.223% of them wrong"
     )
 
 
 @pytest.mark.parametrize(("target", "goal"), [("0.001", "0.1%"), ("0.0001", "0.01%")])
 def test_more_errors_than_aimed_at_are_told_as_such(target: str, goal: str) -> None:
     assert sentence(target, 0.99, coverage=0.8968, errors=20, risk=20 / 8968) == (
-        f"Aim of at most {goal} wrong (90% sure): "
-        "89.68% decided, 0.223% of them wrong, more than aimed at"
+        f"Target: at most {goal} wrong (90% sure): "
+        "89.68% decided, 0.223% of them wrong, above the target"
     )
 
 
 def test_decisions_without_errors_are_told_as_such() -> None:
     assert sentence("0.001", 0.5, coverage=1.0, risk=0.0) == (
-        "Aim of at most 0.1% wrong (90% sure): 100.00% decided, 0.000% of them wrong"
+        "Target: at most 0.1% wrong (90% sure): 100.00% decided, 0.000% of them wrong"
     )
 
 
@@ -49,5 +49,5 @@ def test_target_out_of_reach_is_told_with_the_images_that_there_were() -> None:
 
 def test_threshold_that_no_image_reaches_is_told() -> None:
     assert sentence("0.005", 1.0) == (
-        "Aim of at most 0.5% wrong: none of the images reaches the threshold"
+        "Target: at most 0.5% wrong: none of the images reaches the threshold"
     )

@@ -1,11 +1,11 @@
-"""Print what `make faults` came to, from faults.jsonl: the figures of docs/reliability.md."""
+"""Print the findings of `make faults`, from faults.jsonl: the figures of docs/reliability.md."""
 
 import json
 from collections import Counter
 
 from states import FINDINGS
 
-# Places and moments are different each time; what they come to is not.
+# Places and moments differ each time; these do not.
 TOLD = {
     "stage",
     "in_training",
@@ -13,7 +13,7 @@ TOLD = {
     "damage",
     "found",
     "memory",
-    "mended",
+    "repaired",
     "name",
     "refused",
 }

@@ -1,4 +1,4 @@
-"""SIGKILL to all processes of ``dvc repro`` at random moments; then ``dvc repro`` once more."""
+"""SIGKILL to all processes of ``dvc repro``; then ``dvc repro``, or ``make repro``, goes on."""
 
 import os
 import re
@@ -12,8 +12,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import MirrorServer, Project, copy_project, finish, use_small_data
-from states import FULL, Edit, assert_undisturbed, mended, record, set_epochs, set_value
+from conftest import PATIENCE, MirrorServer, Project, copy_project, finish, use_small_data
+from states import (
+    FULL,
+    Edit,
+    assert_undisturbed,
+    make_repro,
+    outputs,
+    record,
+    set_epochs,
+    set_value,
+)
 
 EPOCHS = 400
 PRINTED_EVERY = EPOCHS // 10  # epochs, where there is no terminal
@@ -29,7 +38,18 @@ EDITS: dict[str, Edit | None] = {
 KILLS = {"download": 20, "preprocess": 30, "train": 100, "evaluate": 30, "plot": 20}
 TRAINING = "Training on"  # the line with which training begins
 CASES = [(stage, number) for stage, count in KILLS.items() for number in range(count)]
-FEW = [("plot", 0)]  # training is killed in the other test
+FEW = [("plot", 0)]  # training is killed in the other tests
+# Python imports it in each process as it starts: kills all of them when a checkpoint is there.
+SITE = """
+import os, pathlib, signal
+replace = pathlib.Path.replace
+def replace_and_kill(path, target):
+    done = replace(path, target)
+    if pathlib.Path(target).parent.name == "checkpoints":
+        os.killpg(0, signal.SIGKILL)
+    return done
+pathlib.Path.replace = replace_and_kill
+"""
 
 
 @pytest.fixture(scope="session")
@@ -86,7 +106,7 @@ def kill(project: Project, stage: str, delay: float) -> str | None:
     Returns:
         What it printed; None if it ended before.
     """
-    process = project.start("setsid", "dvc", "repro", PYTHONUNBUFFERED="1")
+    process = project.start("dvc", "repro", PYTHONUNBUFFERED="1")
     assert process.stdout
     seen = []
     for line in process.stdout:
@@ -97,22 +117,21 @@ def kill(project: Project, stage: str, delay: float) -> str | None:
     ended = process.poll() is not None
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    rest, _ = process.communicate(timeout=60)
+    rest, _ = process.communicate(timeout=PATIENCE)
     return None if ended else "".join(seen) + rest
 
 
 def repro(project: Project) -> tuple[str, str]:
-    """Run ``dvc repro``, after what ``make repro`` does first where DVC refuses a file of its own.
+    """Run ``dvc repro``, and ``make repro`` where that refuses a file of DVC's own.
 
     Returns:
-        What it printed, and which file it had refused.
+        What the last one printed, and which file was refused.
     """
     process = project.start("dvc", "repro")
-    output, _ = process.communicate(timeout=240)
+    output, _ = process.communicate(timeout=PATIENCE)
     if process.returncode == 0:
         return output, "nothing"
-    refused = mended(project, output)
-    return project.run("dvc", "repro"), refused
+    return make_repro(project, output)
 
 
 def last_number(words: str, output: str) -> int:
@@ -120,6 +139,26 @@ def last_number(words: str, output: str) -> int:
     return int([0, *re.findall(rf"^{words} (\d+)", output, re.MULTILINE)][-1])
 
 
+def test_killed_training_goes_on_from_its_checkpoint_to_the_same_bytes(
+    original: tuple[Project, list[str]], reproduced: Project, tmp_path: Path
+) -> None:
+    site = tmp_path / "site/sitecustomize.py"
+    site.parent.mkdir()
+    site.write_text(SITE)
+    # Trains again, to the same bytes.
+    reproduced.edit_params(set_value("train", "checkpoint_every", 1))
+    killed = reproduced.start("dvc", "repro", "train", PYTHONPATH=str(site.parent))
+    finish(killed, -signal.SIGKILL)
+    assert len([*reproduced.folder.glob("data/checkpoints/*.npz")]) == 1
+    assert not (reproduced.folder / "data/model/model.keras").exists()
+    again = reproduced.run("dvc", "repro", "train")
+    assert "Going on after epoch 1 of 3" in again
+    assert outputs(reproduced) == outputs(original[0])
+    assert not [*reproduced.folder.glob("data/checkpoints/*")]
+    assert "up to date" in reproduced.run("dvc", "status", "train")
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(("stage", "number"), CASES if FULL else FEW)
 def test_killed_at_any_moment_the_next_run_ends_as_if_nothing_had_been(
     begun: Callable[[str, Path], Project],
@@ -159,6 +198,7 @@ def test_killed_at_any_moment_the_next_run_ends_as_if_nothing_had_been(
     )
 
 
+@pytest.mark.slow
 def test_training_killed_again_and_again_ends_with_the_same_bytes(
     begun: Callable[[str, Path], Project],
     never_killed: Callable[[str], tuple[Project, float]],

@@ -11,6 +11,7 @@ from conftest import Project, finish
 from states import FULL, assert_undisturbed, record
 from test_damage import WITHOUT_PRIVILEGES
 
+pytestmark = pytest.mark.slow
 FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
 # A shell command that runs `dvc repro`, with what is set for it; HOME= is none at all.
 SURROUNDINGS: dict[str, tuple[str, dict[str, str]]] = {

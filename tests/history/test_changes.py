@@ -3,7 +3,7 @@ import math
 from datetime import date
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.history.changes import Change, changes
@@ -26,6 +26,7 @@ def test_changes_name_the_way_to_an_entry() -> None:
     ]
 
 
+@settings(deadline=None)
 @given(trees, trees)
 def test_there_are_changes_where_trees_differ_and_only_there(
     old: dict[str, object], new: dict[str, object]
@@ -35,6 +36,7 @@ def test_there_are_changes_where_trees_differ_and_only_there(
     assert bool(changes(old, new)) != same
 
 
+@settings(deadline=None)
 @given(trees, trees)
 def test_changes_back_are_the_same_mirrored(old: dict[str, object], new: dict[str, object]) -> None:
     mirrored = [Change(key, after, before) for key, before, after in changes(old, new)]

@@ -1,9 +1,11 @@
 import json
+import os
 import shutil
 import subprocess
 import sys
 import time
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -27,43 +29,6 @@ def trained_network(learning_rate: Any = 0.01, **options: Any) -> keras.Model:
     return model
 
 
-def test_equal_models_give_equal_bytes_whenever_they_are_saved(tmp_path: Path) -> None:
-    for number in range(2):
-        model = trained_network()
-        save_model(model, tmp_path / f"{number}.keras")
-        model.save(tmp_path / f"plain_{number}.keras")
-        time.sleep(2.1)  # the resolution of times in a zip archive, and more than Keras's
-    assert sha256(tmp_path / "0.keras") == sha256(tmp_path / "1.keras")
-    assert sha256(tmp_path / "plain_0.keras") != sha256(tmp_path / "plain_1.keras")
-
-
-def test_other_weights_give_other_bytes(tmp_path: Path) -> None:
-    model = trained_network()
-    save_model(model, tmp_path / "before.keras")
-    model.train_on_batch(PIXELS, LABELS)
-    save_model(model, tmp_path / "after.keras")
-    assert sha256(tmp_path / "before.keras") != sha256(tmp_path / "after.keras")
-
-
-def test_keras_opens_the_file_in_safe_mode_and_predicts_the_same(tmp_path: Path) -> None:
-    model = trained_network()
-    save_model(model, tmp_path / "model.keras")
-    loaded = keras.models.load_model(tmp_path / "model.keras", safe_mode=True)
-    np.testing.assert_array_equal(
-        loaded.predict(PIXELS, verbose=0), model.predict(PIXELS, verbose=0)
-    )
-
-
-def test_training_goes_on_from_the_file_as_from_the_model(tmp_path: Path) -> None:
-    model = trained_network()
-    save_model(model, tmp_path / "model.keras")
-    loaded = load_model(tmp_path / "model.keras")
-    for one in (model, loaded):
-        one.train_on_batch(PIXELS, LABELS)
-    for weights, same in zip(model.get_weights(), loaded.get_weights(), strict=True):
-        np.testing.assert_array_equal(weights, same)
-
-
 def champion() -> keras.Model:
     """Return a network whose optimiser has all that a recipe can give it."""
     schedule = keras.optimizers.schedules.CosineDecay(
@@ -72,8 +37,68 @@ def champion() -> keras.Model:
     return trained_network(schedule, use_ema=True, ema_momentum=0.9)
 
 
-def test_training_goes_on_from_the_file_with_schedule_and_moving_average(tmp_path: Path) -> None:
-    model = champion()
+@pytest.fixture(scope="module")
+def network() -> keras.Model:
+    """A network that no test changes."""
+    return trained_network()
+
+
+@pytest.fixture(scope="module")
+def saved(network: keras.Model, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The bytes of its file."""
+    path = tmp_path_factory.mktemp("saved") / "model.keras"
+    save_model(network, path)
+    return path.read_bytes()
+
+
+def assert_same_bits(weights: Iterable[Any], others: Iterable[Any]) -> None:
+    for one, other in zip(weights, others, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_equal_models_give_equal_bytes_whenever_they_are_saved(
+    tmp_path: Path, network: keras.Model, saved: bytes
+) -> None:
+    network.save(tmp_path / "early.keras")
+    time.sleep(1.1)  # the resolution of the time that Keras writes
+    network.save(tmp_path / "late.keras")
+    assert sha256(tmp_path / "early.keras") != sha256(tmp_path / "late.keras")
+    save_model(trained_network(), tmp_path / "equal.keras")
+    assert (tmp_path / "equal.keras").read_bytes() == saved
+    for number in range(2):
+        save_model(champion(), tmp_path / f"{number}.keras")
+    assert sha256(tmp_path / "0.keras") == sha256(tmp_path / "1.keras")
+
+
+def test_other_weights_give_other_bytes(tmp_path: Path, saved: bytes) -> None:
+    model = trained_network()
+    model.train_on_batch(PIXELS, LABELS)
+    save_model(model, tmp_path / "after.keras")
+    assert (tmp_path / "after.keras").read_bytes() != saved
+
+
+def test_file_holds_no_time(tmp_path: Path, saved: bytes) -> None:
+    (tmp_path / "model.keras").write_bytes(saved)
+    with zipfile.ZipFile(tmp_path / "model.keras") as archive:
+        assert {member.date_time for member in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+        assert json.loads(archive.read("metadata.json"))["date_saved"].startswith("1980-01-01")
+
+
+def test_keras_opens_the_file_in_safe_mode_and_both_predict_the_same(
+    tmp_path: Path, network: keras.Model, saved: bytes
+) -> None:
+    (tmp_path / "model.keras").write_bytes(saved)
+    expected = network.predict(PIXELS, verbose=0)
+    for loaded in (
+        load_model(tmp_path / "model.keras"),
+        keras.models.load_model(tmp_path / "model.keras", safe_mode=True),
+    ):
+        np.testing.assert_array_equal(loaded.predict(PIXELS, verbose=0), expected)
+
+
+@pytest.mark.parametrize("build", [trained_network, champion])
+def test_training_goes_on_from_the_file_as_from_the_model(tmp_path: Path, build: Any) -> None:
+    model = build()
     save_model(model, tmp_path / "model.keras")
     loaded = load_model(tmp_path / "model.keras")
     assert loaded.optimizer.get_config() == model.optimizer.get_config()
@@ -81,29 +106,112 @@ def test_training_goes_on_from_the_file_with_schedule_and_moving_average(tmp_pat
         for _ in range(3):
             one.train_on_batch(PIXELS, LABELS)
         one.optimizer.finalize_variable_values(one.trainable_variables)
-    for weights, same in zip(model.get_weights(), loaded.get_weights(), strict=True):
-        np.testing.assert_array_equal(weights, same)
+    assert_same_bits(model.get_weights(), loaded.get_weights())
 
 
-def test_schedule_and_moving_average_give_equal_bytes_too(tmp_path: Path) -> None:
-    for number in range(2):
-        save_model(champion(), tmp_path / f"{number}.keras")
-    assert sha256(tmp_path / "0.keras") == sha256(tmp_path / "1.keras")
-
-
-def test_file_holds_no_time(tmp_path: Path) -> None:
-    save_model(trained_network(), tmp_path / "model.keras")
-    with zipfile.ZipFile(tmp_path / "model.keras") as archive:
-        assert {member.date_time for member in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
-        assert json.loads(archive.read("metadata.json"))["date_saved"].startswith("1980-01-01")
-
-
-@pytest.mark.parametrize("content", [b"", b"rubbish", b"PK\x05\x06" + bytes(18)])
-def test_file_that_is_no_model_names_itself(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "model.keras"
-    path.write_bytes(content)
-    with pytest.raises(PipelineError, match=r"model\.keras: not a model of this pipeline"):
+def refused(path: Path) -> str:
+    """Expect one line that names the file, and return it."""
+    with pytest.raises(PipelineError, match=rf"^{path}: Keras cannot open the model: ") as caught:
         load_model(path)
+    assert str(caught.value).isprintable()
+    return str(caught.value)
+
+
+def test_file_that_is_no_model_or_cut_off_names_itself(tmp_path: Path, saved: bytes) -> None:
+    lengths = (1, 100, len(saved) // 2, len(saved) - 22, len(saved) - 1)
+    no_models = (b"", b"rubbish", b"PK\x05\x06" + bytes(18))
+    for content in (*no_models, *(saved[:length] for length in lengths)):
+        (tmp_path / "model.keras").write_bytes(content)
+        refused(tmp_path / "model.keras")
+
+
+@pytest.mark.parametrize("bits", [20, pytest.param(300, marks=pytest.mark.slow)])
+def test_flipped_bit_is_noticed_or_without_effect(
+    tmp_path: Path, network: keras.Model, saved: bytes, bits: int
+) -> None:
+    path = tmp_path / "model.keras"
+    # Of the archive's own structure, and anywhere, which is mostly weights.
+    structure = [*range(8 * 30), *range(8 * (len(saved) - 250), 8 * len(saved))]
+    random = np.random.default_rng(bits)
+    noticed = 0
+    for position in [*random.choice(structure, bits), *random.integers(0, 8 * len(saved), bits)]:
+        content = bytearray(saved)
+        content[position // 8] ^= 1 << position % 8
+        path.write_bytes(content)
+        try:
+            loaded = load_model(path)
+        except PipelineError as error:
+            assert str(error).startswith(f"{path}: ")  # noqa: PT017 (either is right)
+            assert str(error).isprintable()  # noqa: PT017
+            noticed += 1
+        else:
+            assert_same_bits(loaded.get_weights(), network.get_weights())
+    assert noticed > bits
+
+
+def test_damaged_weights_are_told_as_what_they_are(tmp_path: Path, saved: bytes) -> None:
+    middle = len(saved) // 2
+    content = saved[:middle] + bytes([saved[middle] ^ 1]) + saved[middle + 1 :]
+    (tmp_path / "model.keras").write_bytes(content)
+    assert "Bad CRC-32 for file 'model.weights.h5'" in refused(tmp_path / "model.keras")
+
+
+# Where what a file holds would be run, it would write a file of its own.
+HOSTILE = """
+from pathlib import Path
+Path({canary!r}).touch()
+class Layer:
+    def __init__(self, **options):
+        Path({canary!r}).touch()
+"""
+
+
+@pytest.mark.parametrize("kind", ["lambda", "registered", "module"])
+def test_code_and_classes_that_keras_does_not_know_are_refused_and_nothing_of_them_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    canary, path = tmp_path / "ran", tmp_path / "model.keras"
+
+    class Spy(keras.layers.Layer):  # type: ignore[misc] # Keras has no types
+        def __init__(self, **options: Any) -> None:
+            super().__init__(**options)
+            canary.touch()
+
+        def call(self, inputs: Any) -> Any:
+            return inputs
+
+    def spy(inputs: Any) -> Any:
+        canary.touch()
+        return inputs
+
+    layer = keras.layers.Lambda(spy) if kind == "lambda" else Spy()
+    model = keras.Sequential([keras.Input((64,)), layer, keras.layers.Dense(10, "softmax")])
+    model.compile(loss="sparse_categorical_crossentropy")
+    model.save(path)
+    if kind == "module":
+        # One that Python could import, where its folder is on the path.
+        (tmp_path / "hostile.py").write_text(HOSTILE.format(canary=str(canary)))
+        monkeypatch.syspath_prepend(tmp_path)
+        with zipfile.ZipFile(path) as archive:
+            members = {name: archive.read(name) for name in archive.namelist()}
+        config = json.loads(members["config.json"])
+        found = config["config"]["layers"][1]
+        assert found["class_name"] == "Spy"
+        found.update(module="hostile", class_name="Layer", registered_name=None)
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, content in (members | {"config.json": json.dumps(config).encode()}).items():
+                archive.writestr(name, content)
+    assert canary.exists()
+    canary.unlink()
+    refused(path)
+    assert not canary.exists()
+    assert "hostile" not in sys.modules
+
+
+def test_model_without_a_loss_is_refused(tmp_path: Path) -> None:
+    keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)]).save(tmp_path / "model.keras")
+    with pytest.raises(PipelineError, match=r"model\.keras: a Keras model without a loss"):
+        load_model(tmp_path / "model.keras")
 
 
 def test_weights_that_are_no_numbers_are_neither_saved_nor_loaded(tmp_path: Path) -> None:
@@ -127,15 +235,15 @@ def test_missing_file_is_an_os_error(tmp_path: Path) -> None:
 ON_SMALL_DISK = """
 import subprocess, sys
 from pathlib import Path
-from pipeline.backend import keras
-from pipeline.model_file import load_model, save_model
-from pipeline.network import build_network
+from pipeline.model.backend import keras
+from pipeline.model.file import load_model, save_model
+from pipeline.model.network import build_network
 
 disk = Path(sys.argv[1])
 subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "none", str(disk)], check=True)
 model = build_network(784, [128, 64, 16], 10, keras.optimizers.Adam(name="adam"), seed=3)
 model.optimizer.build(model.trainable_variables)
-for free in range(0, 4096, 128):
+for free in range(0, 4096, int(sys.argv[2])):
     fill = disk / "fill"
     fill.write_bytes(bytes(2**24 - (free << 10) - 2**13))
     try:
@@ -152,12 +260,19 @@ for free in range(0, 4096, 128):
 """
 
 
-def test_full_disk_is_told_and_leaves_nothing_behind(tmp_path: Path) -> None:
+# JAX is loaded in a third of the time.
+@pytest.mark.parametrize(
+    ("step", "backend"), [(512, "jax"), pytest.param(128, "tensorflow", marks=pytest.mark.slow)]
+)
+def test_full_disk_is_told_and_leaves_nothing_behind(
+    tmp_path: Path, step: int, backend: str
+) -> None:
     if shutil.which("unshare") is None or subprocess.call(["unshare", "-rm", "true"]) != 0:
         pytest.skip("needs unshare and user name spaces; would have shown what a full disk does")
     output = subprocess.run(
-        ["unshare", "-rm", sys.executable, "-c", ON_SMALL_DISK, str(tmp_path)],
+        ["unshare", "-rm", sys.executable, "-c", ON_SMALL_DISK, str(tmp_path), str(step)],
         cwd=ROOT,
+        env=os.environ | {"KERAS_BACKEND": backend},
         capture_output=True,
         text=True,
         check=False,

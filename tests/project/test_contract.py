@@ -1,152 +1,78 @@
 """``dvc.yaml`` against the code: what a stage imports, reads and writes is what it declares."""
 
-import ast
-import importlib
-import inspect
+import re
 import sys
 import tomllib
+from collections.abc import Callable
+from functools import partial
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, Project, copy_project
+from contract import (
+    PROJECTS,
+    House,
+    Stage,
+    data_file_problems,
+    problems_of_house,
+    problems_of_stage,
+)
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from ruamel.yaml import YAML
 
-from pipeline.training.recipe import Recipe
+from pipeline.__main__ import tools
+from pipeline.runtime.params import load_section
 from pipeline.stages.plot import shown_parameters
+from pipeline.training.recipe import Recipe
 
-DVC = YAML(typ="safe").load(ROOT / "dvc.yaml")
-STUDIES = YAML(typ="safe").load(ROOT / "studies/dvc.yaml")["stages"]
-PARAMS = YAML(typ="safe").load(ROOT / "params.yaml")
-STAGES = ["download", "preprocess", "train", "evaluate", "plot"]
-MODULES = sorted(path.relative_to(ROOT) for path in (ROOT / "pipeline").rglob("*.py"))
+HOUSE = House(ROOT)
+STAGES = [stage for stage in HOUSE.stages if stage.folder == Path()]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+BROUGHT_BY = packages_distributions()  # distributions, by the packages that they bring
 HEAVY = {"keras", "tensorflow", "jax"}
+KERAS_ROOMS = {"model", "training"}  # that alone may import these
 
 
-def source(path: Path) -> ast.Module:
-    return ast.parse((ROOT / path).read_text(encoding="utf-8"))
+def name_of(stage: Stage) -> str:
+    return f"{stage.folder}/{stage.name}"
 
 
-def imported_names(path: Path) -> set[str]:
-    """Return every module that a file imports, anywhere in it, by its full name."""
-    names = set()
-    for node in ast.walk(source(path)):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: relative import"
-            assert node.module
-            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return names
+def test_rooms_imports_and_dependencies_are_in_order() -> None:
+    assert problems_of_house(HOUSE) == []
 
 
-def project_imports(path: Path) -> set[Path]:
-    files = {Path(*name.split(".")).with_suffix(".py") for name in imported_names(path)}
-    return {file for file in files if (ROOT / file).is_file()}
+@pytest.mark.parametrize("stage", HOUSE.stages, ids=name_of)
+def test_function_of_a_stage_takes_what_the_stage_declares(stage: Stage) -> None:
+    assert problems_of_stage(HOUSE, stage) == []
 
 
-def closure(path: Path) -> set[Path]:
-    """Return a file and all project files that it imports, directly or not."""
-    found, waiting = set(), {path}
-    while waiting:
-        found |= waiting
-        waiting = {file for one in waiting for file in project_imports(one)} - found
-    return found
+def test_whatever_is_in_a_room_is_read_by_a_stage() -> None:
+    assert list(data_file_problems(HOUSE)) == []
 
 
-def declared(stage: str, kind: str) -> list[str]:
-    """Return the entries of a stage's deps or outs, without their settings."""
-    entries = DVC["stages"][stage][kind]
-    return [entry if isinstance(entry, str) else next(iter(entry)) for entry in entries]
+def test_pipeline_is_two_screens_long() -> None:
+    assert len((ROOT / "dvc.yaml").read_text().splitlines()) <= 150
 
 
-def stage_function(stage: str) -> Any:
-    return getattr(importlib.import_module(f"pipeline.stages.{stage}"), stage)
-
-
-def default_paths(stage: str) -> list[str]:
-    parameters = inspect.signature(stage_function(stage)).parameters.values()
-    return [p.default.as_posix() for p in parameters if isinstance(p.default, Path)]
-
-
-def test_stages_are_the_modules_in_flow_order() -> None:
-    assert list(DVC["stages"]) == STAGES
-    modules = {path.stem for path in (ROOT / "pipeline/stages").glob("*.py")}
-    assert modules == {"__init__", *STAGES}
-
-
-@pytest.mark.parametrize("stage", STAGES)
-def test_command_runs_the_module_of_its_name(stage: str) -> None:
-    assert DVC["stages"][stage]["cmd"] == f"python -m pipeline.stages.{stage}"
-    assert DVC["stages"][stage]["desc"]
-
-
-@pytest.mark.parametrize("stage", STAGES)
-def test_modules_that_a_stage_imports_are_its_python_deps(stage: str) -> None:
-    python_deps = {Path(dep) for dep in declared(stage, "deps") if dep.endswith(".py")}
-    assert python_deps == closure(Path(f"pipeline/stages/{stage}.py"))
-
-
-@pytest.mark.parametrize("stage", STAGES)
-def test_default_paths_of_a_stage_are_its_other_deps_and_its_outs(stage: str) -> None:
-    deps = [dep for dep in declared(stage, "deps") if not dep.endswith(".py")]
-    # Of the parameters DVC watches those that the stage reads, not the file.
-    paths = [path for path in default_paths(stage) if path != "params.yaml"]
-    assert sorted(paths) == sorted(deps + declared(stage, "outs"))
-    assert set(paths[: len(deps)]) == set(deps), "inputs come before outputs"
-
-
-@pytest.mark.parametrize("stage", STAGES)
-def test_parameters_that_a_stage_reads_are_its_params(stage: str) -> None:
-    # A stage reads the section that run_stage hands it, and there is no other way to read one.
-    calls = [
-        ast.unparse(node)
-        for node in ast.walk(source(Path(f"pipeline/stages/{stage}.py")))
-        if isinstance(node, ast.Call) and ast.unparse(node.func) == "run_stage"
+def test_sections_of_the_parameters_have_the_order_of_the_stages() -> None:
+    assert [section for section in HOUSE.params() if section != "recipes"] == [
+        stage.name for stage in STAGES
     ]
-    assert calls == [f"run_stage({stage}, {stage.capitalize()}Params)"]
-    section = next(iter(inspect.signature(stage_function(stage)).parameters.values())).annotation
-    assert set(section.model_fields) == set(PARAMS[stage])
-    recipe = ["recipes.${train.recipe}"]
-    if stage == "plot":  # it shows the others' parameters
-        others = [name for name in STAGES[1:] if name != "plot"]
-        assert list(shown_parameters(ROOT / "params.yaml")) == [*others, "recipe"]
-        expected = [name for other in others for name in (other, *(recipe * (other == "train")))]
-    else:
-        expected = []
-    own = [stage, *(recipe if "recipe" in section.model_fields else [])]
-    assert DVC["stages"][stage]["params"] == [*expected, *own]
+    for stage in STAGES:
+        for section in stage.sections().values():
+            load_section(stage.name, section, ROOT / "params.yaml")
+    for recipe in HOUSE.params()["recipes"].values():
+        assert set(recipe) == set(Recipe.model_fields)
 
 
-def test_parameters_are_read_nowhere_else() -> None:
-    words = ("load_section", "read_section", "read_params", "params.yaml")
-    readers = {
-        path.relative_to("pipeline").as_posix()
-        for path in MODULES
-        if any(word in ast.unparse(without_docs(path)) for word in words)
-    }
-    stages = {"stage.py", "command.py", "stages/plot.py"}
-    studies = {f"studies/{name}.py" for name in ("repeat", "illustrate", "doubt", "search")}
-    # The doctor's check of the mirrors runs nothing, it only asks for the files' addresses.
-    assert readers == stages | studies | {"tools/demo.py", "reachability.py"}
-
-
-def without_docs(path: Path) -> ast.Module:
-    """Return a file's syntax tree without its docstrings."""
-    tree = source(path)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(
-            node
-        ):
-            node.body = node.body[1:] or [ast.Pass()]
-    return tree
-
-
-def test_every_section_of_the_parameters_belongs_to_a_stage() -> None:
-    after_train = STAGES.index("train") + 1
-    assert list(PARAMS) == [*STAGES[:after_train], "recipes", *STAGES[after_train:]]
-    assert all(set(recipe) == set(Recipe.model_fields) for recipe in PARAMS["recipes"].values())
+def test_page_shows_the_parameters_that_its_stage_declares() -> None:
+    (plot,) = (stage for stage in STAGES if stage.name == "plot")
+    shown = shown_parameters(ROOT / "params.yaml")
+    declared = {entry.split(".")[0] for entry in plot.parameters()[Path("params.yaml")]}
+    assert {"recipes" if name == "recipe" else name for name in shown} | {"plot"} == declared
 
 
 def test_no_parameter_has_a_name_that_the_run_cache_of_dvc_leaves_out() -> None:
@@ -156,115 +82,214 @@ def test_no_parameter_has_a_name_that_the_run_cache_of_dvc_leaves_out() -> None:
         below = tree.values() if isinstance(tree, dict) else tree if isinstance(tree, list) else []
         return set().union(tree if isinstance(tree, dict) else (), *map(keys, below))
 
-    assert not {"size", "nfiles"} & keys(PARAMS)
-
-
-def test_sections_have_no_defaults_of_their_own() -> None:
-    for stage in STAGES:
-        section = next(
-            iter(inspect.signature(stage_function(stage)).parameters.values())
-        ).annotation
-        assert all(field.is_required() for field in section.model_fields.values())
-
-
-def test_package_files_hold_nothing_but_a_docstring() -> None:
-    # That is why they need not be anybody's dep.
-    for path in MODULES:
-        if path.name == "__init__.py":
-            body = source(path).body
-            assert len(body) == 1, path
-            assert ast.get_docstring(source(path)), path
-
-
-def test_imports_go_down_only() -> None:
-    for path in MODULES:
-        for other in project_imports(path):
-            assert other.parent == Path("pipeline"), f"{path} imports the verb {other}"
-
-
-def test_imports_of_nouns_have_no_circle() -> None:
-    for path in MODULES:
-        assert path not in {file for one in project_imports(path) for file in closure(one)}, path
+    for project in PROJECTS:
+        assert not {"size", "nfiles"} & keys(HOUSE.params(project))
 
 
 def test_keras_and_its_backends_are_imported_only_where_they_compute() -> None:
     importers = {
-        path.stem
-        for path in MODULES
-        if HEAVY & {name.split(".")[0] for name in imported_names(path)}
+        module
+        for module in HOUSE.modules
+        if HEAVY & {name.split(".")[0] for name in HOUSE.imported_names(module)}
     }
-    assert importers == {"backend", "tensorflow_epoch", "jax_epoch"}
-    # Through these, Keras reaches what must compute, and nobody else.
-    users = {path.stem for path in MODULES if Path("pipeline/backend.py") in closure(path)}
-    nouns = {
-        "batches",
-        "checkpoint",
-        "distortion",
-        "epoch_trainer",
-        "network",
-        "model_file",
-        "recipe",
-        "training",
-    }
-    studies = {"repeat", "illustrate", "doubt", "search"}
-    assert users == importers | nouns | {"train", "evaluate"} | studies
+    assert {HOUSE.room(module) for module in importers} == KERAS_ROOMS
+    # What else reaches them is a command. Tools of CI, figures and pages do without.
+    users = {module for module in HOUSE.modules if HOUSE.closure(module) & importers}
+    others = {module for module in users if HOUSE.room(module) not in KERAS_ROOMS}
+    assert [module for module in others if not HOUSE.is_command(module)] == []
 
 
-@pytest.mark.parametrize("tool", ["stale", "report", "comment"])
-def test_tools_of_ci_get_along_with_the_packages_of_their_lock(tool: str) -> None:
-    groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
-    # The comment is made with Python alone.
-    packages = groups["tools"] if tool != "comment" else []
-    modules = {Requirement(package).name.split(".")[0] for package in packages}
-    files = closure(Path(f"pipeline/tools/{tool}.py"))
-    tops = {name.split(".")[0] for file in files for name in imported_names(file)}
-    assert tops - sys.stdlib_module_names - {"pipeline"} <= modules
+def undeclared(module: Path, requirements: list[str]) -> list[str]:
+    """Return the packages that a module and its imports need, and that no requirement brings."""
+    declared = {canonicalize_name(Requirement(requirement).name) for requirement in requirements}
+    return [
+        f"{module}: {package}"
+        for package in sorted(HOUSE.packages(module) - sys.stdlib_module_names)
+        if not declared & {canonicalize_name(name) for name in BROUGHT_BY.get(package, [])}
+    ]
+
+
+def test_packages_that_the_code_imports_are_declared() -> None:
+    project = PYPROJECT["project"]
+    requirements = [*project["dependencies"], *project["optional-dependencies"]["jax"]]
+    commands = [module for module in HOUSE.modules if HOUSE.is_command(module)]
+    assert [found for module in commands for found in undeclared(module, requirements)] == []
+
+
+def test_tools_that_ci_runs_get_along_with_the_packages_that_it_installs() -> None:
+    groups = PYPROJECT["dependency-groups"]
+    found = set()
+    for path in (ROOT / ".github/workflows").iterdir():
+        for job in YAML(typ="safe").load(path)["jobs"].values():
+            script = "\n".join(step.get("run", "") for step in job["steps"])
+            if "lock=" in script:  # all packages of the project
+                continue
+            groups_of_job = re.findall(r"-r requirements-(\w+)\.lock", script)
+            requirements = [name for group in groups_of_job for name in groups[group]]
+            for tool in re.findall(r"-m pipeline (\w+)", script):
+                module = tools()[tool].relative_to(ROOT)
+                assert undeclared(module, requirements) == []
+                found.add((tool, *groups_of_job))
+    # A comment is written with Python alone.
+    assert found == {("stale", "tools"), ("report", "tools"), ("comment",)}
 
 
 def test_top_level_names_what_stages_write() -> None:
-    outs = {out for stage in STAGES for out in declared(stage, "outs")}
-    plots: set[str] = set()
-    for plot in DVC["plots"]:
-        plots |= {plot} if isinstance(plot, str) else set(next(iter(plot.values()))["y"])
-    assert {*DVC["metrics"], *plots} <= outs
-    assert DVC["artifacts"]["digits"]["path"] in {Path(out).parent.as_posix() for out in outs}
+    for project in PROJECTS:
+        pipeline = HOUSE.dvc(project)
+        outs = {
+            out for stage in HOUSE.stages if stage.folder == project for out in stage.paths("outs")
+        }
+        plots: set[str] = set()
+        for plot in pipeline["plots"]:
+            plots |= {plot} if isinstance(plot, str) else set(next(iter(plot.values()))["y"])
+        assert {*pipeline["metrics"], *plots} <= outs
+        for artifact in pipeline.get("artifacts", {}).values():
+            assert artifact["path"] in {Path(out).parent.as_posix() for out in outs}
 
 
-def test_reports_are_in_git_and_data_are_not() -> None:
-    for stage in STAGES:
-        for out in DVC["stages"][stage]["outs"]:
+def test_results_are_in_git_and_data_are_not() -> None:
+    for stage in HOUSE.stages:
+        for out in stage.entry["outs"]:
             name = out if isinstance(out, str) else next(iter(out))
             in_git = not isinstance(out, str) and out[name] == {"cache": False}
-            assert in_git == name.startswith("reports/"), name
+            ignored = (ROOT / stage.folder / ".gitignore").read_text()
+            top = Path(name).parts[0]
+            assert in_git != (f"/{top}/" in ignored), name
 
 
-def test_stages_of_the_studies_are_the_modules_but_for_the_search() -> None:
-    modules = {path.stem for path in (ROOT / "pipeline/studies").glob("*.py")}
-    assert modules == {"__init__", "search", *STUDIES}
-    for name, stage in STUDIES.items():
-        assert stage["cmd"].split()[:3] == ["python", "-m", f"pipeline.studies.{name}"]
-        assert stage["wdir"] == ".."
-        assert stage["desc"]
+@pytest.fixture
+def copy(tmp_path: Path) -> Project:
+    return copy_project(tmp_path / "project", tmp_path / "home")
 
 
-@pytest.mark.parametrize("name", STUDIES)
-def test_modules_that_a_study_imports_are_its_python_deps(name: str) -> None:
-    deps = STUDIES[name]["deps"]
-    python_deps = {Path(dep) for dep in deps if dep.endswith(".py")}
-    assert python_deps == closure(Path(f"pipeline/studies/{name}.py"))
+def add(name: str, text: str) -> Callable[[Path], object]:
+    """Return an edit that adds text to a file of a folder."""
+
+    def edit(folder: Path) -> None:
+        (folder / name).parent.mkdir(exist_ok=True)
+        with (folder / name).open("a") as file:
+            file.write(text)
+
+    return edit
 
 
-@pytest.mark.parametrize("name", STUDIES)
-def test_default_paths_of_a_study_are_its_other_deps_and_its_outs(name: str) -> None:
-    function = getattr(importlib.import_module(f"pipeline.studies.{name}"), name)
-    parameters = inspect.signature(function).parameters.values()
-    paths = {p.default.as_posix() for p in parameters if isinstance(p.default, Path)}
-    outs = {next(iter(out)) for out in STUDIES[name]["outs"]}
-    # A run is named after its recipe and its seed.
-    outs = {"studies/runs" if "${item" in out else out for out in outs}
-    assert paths == {dep for dep in STUDIES[name]["deps"] if not dep.endswith(".py")} | outs
+def replace(name: str, old: str, new: str) -> Callable[[Path], object]:
+    """Return an edit that replaces the first place of some text in a file of a folder."""
+
+    def edit(folder: Path) -> None:
+        text = (folder / name).read_text()
+        assert old in text
+        (folder / name).write_text(text.replace(old, new, 1))
+
+    return edit
 
 
-def test_results_of_studies_are_in_git() -> None:
-    for stage in STUDIES.values():
-        assert all(list(out.values()) == [{"cache": False}] for out in stage["outs"])
+@pytest.mark.parametrize(
+    ("edit", "problem"),
+    [
+        (add("pipeline/data/idx.py", "import pipeline.report.run"), "idx.py imports .* upwards"),
+        (add("pipeline/report/run.py", "import pipeline.stages.plot"), "imports the command"),
+        (add("pipeline/runtime/errors.py", "import pipeline.runtime.lock"), "import each other"),
+        (add("pipeline/data/idx.py", "from .split import a"), "idx.py: relative import split"),
+        (add("pipeline/data/attic.py", ""), "data/attic.py .* none of them imports it"),
+        (add("pipeline/attic.py", ""), "pipeline/attic.py is in no room"),
+        (add("pipeline/attic/a.py", ""), "the map does not name the room attic"),
+        (add("pipeline/tools/attic/a.py", ""), "pipeline/tools/attic has no __init__.py"),
+        (add("pipeline/data/__init__.py", "A = 1"), "data/__init__.py is more .* a docstring"),
+        (replace("pipeline/__init__.py", "``data``", "``date``"), "the map names date"),
+        (replace("dvc.yaml", ", pipeline/runtime", ""), "needs pipeline/runtime, which is none"),
+        (replace("dvc.yaml", "- pipeline/data\n", "- pipeline/history\n"), "not need .*/history"),
+        (replace("dvc.yaml", "stages.evaluate", "stages.plot"), "its command is none that runs"),
+        (
+            replace("studies/dvc.yaml", "      - pipeline/studies/results\n", ""),
+            "needs pipeline/studies",
+        ),
+        (replace("dvc.yaml", "  download:\n", "  fetch:\n"), "fetch: its command is none"),
+        (
+            add("pipeline/data/idx.py", "from pipeline.runtime.params import load_section"),
+            "idx.py reads parameters, for pipeline/stages/preprocess.py",
+        ),
+    ],
+)
+def test_broken_rule_is_named(copy: Project, edit: Callable[[Path], object], problem: str) -> None:
+    edit(copy.folder)
+    found = problems_of_house(House(copy.folder))
+    assert any(re.search(problem, line) for line in found), found
+
+
+def test_room_with_too_many_modules_is_named(copy: Project) -> None:
+    for number in range(11):
+        add(f"pipeline/data/more_{number}.py", "")(copy.folder)
+    found = problems_of_house(House(copy.folder))
+    assert any(re.search("pipeline/data has 1. modules, more than 10", line) for line in found)
+
+
+STAGE = '''"""Count the test images of every class."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from pydantic import Field
+
+from pipeline.runtime.atomic import write_text
+from pipeline.runtime.command import run_stage
+from pipeline.runtime.examples import load_array
+from pipeline.runtime.params import Section
+
+
+class CountParams(Section):
+    """Section ``count`` of ``params.yaml``."""
+
+    classes: int = Field(ge=1)
+
+
+def count(
+    params: CountParams,
+    *,
+    test_labels: Path = Path("data/processed/test_labels.npy"),
+    counts: Path = Path("reports/counts.json"),
+) -> None:
+    """Write how many test images each class has."""
+    labels = load_array(test_labels, np.int32)
+    write_text(counts, json.dumps(np.bincount(labels, minlength=params.classes).tolist()))
+
+
+if __name__ == "__main__":
+    run_stage(count, CountParams)
+'''
+ENTRY: dict[str, Any] = {
+    "desc": "Count the test images of every class",
+    "cmd": "python -m pipeline.stages.count",
+    "deps": ["data/processed", "pipeline/stages/count.py", "pipeline/runtime"],
+    "params": ["count"],
+    "outs": [{"reports/counts.json": {"cache": False}}],
+}
+
+
+def set_deps(deps: list[str], dvc: Any) -> None:
+    dvc["stages"]["count"]["deps"] = deps
+
+
+def test_stage_made_by_the_recipe_of_contributing_keeps_the_rules(reproduced: Project) -> None:
+    """Its module, its section of the parameters, its entry: nothing else has to be touched."""
+    (reproduced.folder / "pipeline/stages/count.py").write_text(STAGE)
+    reproduced.edit_params(lambda params: params.update(count={"classes": 12}))
+    reproduced.edit_params(lambda dvc: dvc["stages"].update(count=ENTRY), "dvc.yaml")
+    check = ("python", str(ROOT / "tests/contract.py"), "count")
+    assert reproduced.run(*check, PYTHONPATH=str(reproduced.folder)) == "\n"
+    assert reproduced.repro() == ["count"]
+    assert (reproduced.folder / "reports/counts.json").read_text() == f"{[20] * 10 + [0] * 2}"
+    assert "Count the test images" in reproduced.run("python", "-m", "pipeline", "stage")
+    for forgotten, problem in (
+        (
+            "data/processed",
+            "count: data/processed/test_labels.npy has to be either a dep or an out",
+        ),
+        ("pipeline/runtime", "count.py needs pipeline/runtime, which is none of its deps"),
+        ("pipeline/stages/count.py", "count.py needs pipeline/stages/count.py, which is none"),
+    ):
+        deps = [dep for dep in ENTRY["deps"] if dep != forgotten]
+        reproduced.edit_params(partial(set_deps, deps), "dvc.yaml")
+        assert problem in reproduced.run(*check, PYTHONPATH=str(reproduced.folder))

@@ -97,7 +97,7 @@ class ApiServer(ThreadingHTTPServer):
 @pytest.fixture
 def api() -> Iterator[ApiServer]:
     with ApiServer() as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         yield server
         server.shutdown()
 

@@ -13,7 +13,7 @@ from github_runner import SHELL, GitHub, Job, evaluate, filled, machine_environm
 from ruamel.yaml import YAML
 from s3_server import CREDENTIALS, Bucket
 
-from pipeline.runtime.lock import read_lock
+from pipeline.runtime.lock import md5
 
 WORKFLOW = ROOT / ".github/workflows/reproduce.yaml"
 CPU = {"REQUIRE_GPU": "0", "REPRODUCE_RUNNER": '["ubuntu-latest"]'}
@@ -172,6 +172,7 @@ def test_changed_parameters_are_reproduced_pushed_and_committed(
         assert CREDENTIALS["AWS_SECRET_ACCESS_KEY"] not in job.log
 
 
+@pytest.mark.slow
 def test_without_remote_and_label_the_results_are_had_by_one_command(
     hosted: Hosted, tmp_path: Path
 ) -> None:
@@ -196,7 +197,7 @@ def test_without_remote_and_label_the_results_are_had_by_one_command(
     (other.folder / command[1]).mkdir()
     shutil.copy(hosted.github.artifacts["results"], other.folder / command[1])
     other.run("sh", "-c", command[2])
-    assert "Up to date" in other.run("python", "-m", "pipeline.tools.stale")
+    assert "Up to date" in other.run("python", "-m", "pipeline", "stale")
     assert other.repro() == ran
 
 
@@ -214,9 +215,11 @@ def test_missing_gpu_fails_before_anything_is_installed(hosted: Hosted) -> None:
     assert "Out of date. To run: train, plot; after that" in hosted.report()
 
 
-def run_step(project: Project, name: str, status: int = 0, /, **environment: str) -> str:
-    """Run one step of the job that reproduces in a project's folder."""
-    steps = YAML(typ="safe").load(WORKFLOW)["jobs"]["reproduce"]["steps"]
+def run_step(
+    project: Project, name: str, status: int = 0, /, job: str = "reproduce", **environment: str
+) -> str:
+    """Run one step of a job in a project's folder."""
+    steps = YAML(typ="safe").load(WORKFLOW)["jobs"][job]["steps"]
     (script,) = (step["run"] for step in steps if step.get("name") == name)
     return project.run(*SHELL, "-c", script, status=status, **environment)
 
@@ -224,9 +227,8 @@ def run_step(project: Project, name: str, status: int = 0, /, **environment: str
 def test_gpu_that_the_backend_does_not_see_fails_the_run(project: Project) -> None:
     """A driver is there, but not the packages for it."""
     name = "Let the backend find the GPU"
-    message = run_step(project, name, 1, REQUIRE_GPU="1")
+    message = run_step(project, name, 1, REQUIRE_GPU="1", CUDA_VISIBLE_DEVICES="-1")
     assert "REQUIRE_GPU is set, but tensorflow sees no GPU" in message
-    assert "CPU" in run_step(project, name, REQUIRE_GPU="0")
 
 
 def test_remote_is_verified_even_if_the_project_does_not_ask_for_it(
@@ -235,15 +237,14 @@ def test_remote_is_verified_even_if_the_project_does_not_ask_for_it(
     hosted = hosted_with_remote
     hosted.project.run("dvc", "remote", "modify", "--unset", "storage", "verify")
     hosted.push("Longer", set_recipe(hosted.project, epochs=4))
-    outs = read_lock(hosted.project.folder)["preprocess"].outs
-    key = bucket.key(outs["data/processed/train_images.npy"])
+    key = bucket.key(md5(hosted.project.folder / "data/processed/train_images.npy"))
     bucket.change(key, lambda body: body[:200] + bytes([body[200] ^ 1]) + body[201:])
     runner = hosted.clone(tmp_path / "runner")
     temporary = {"RUNNER_TEMP": str(tmp_path), "GITHUB_OUTPUT": str(tmp_path / "output")}
     run_step(runner, "Look for a remote", **temporary)
     assert (tmp_path / "output").read_text() == "name=storage\n"
     message = run_step(runner, "Reproduce", 255, REMOTE="storage", **temporary, **CREDENTIALS)
-    assert "Checkout failed for following targets:\ndata/processed/train_images.npy" in message
+    assert "Checkout failed for following targets:\ndata/processed\n" in message
     assert "Running stage" not in message
 
 
@@ -259,6 +260,27 @@ def test_what_stays_out_of_date_fails_the_run(hosted_with_remote: Hosted, tmp_pa
     assert "Out of date. To run: evaluate" in message
 
 
+@pytest.mark.parametrize("stale", ["true", "false"])
+@pytest.mark.parametrize("by_hand", [True, False])
+@pytest.mark.parametrize("repository", ["owner/digits", "stranger/digits"])
+def test_runner_is_for_what_is_stale_and_no_forks(
+    repository: str, stale: str, *, by_hand: bool
+) -> None:
+    pull_request = {"head": {"repo": {"full_name": repository}}}
+    contexts = {
+        "github": {
+            "event_name": "workflow_dispatch" if by_hand else "pull_request",
+            "event": {} if by_hand else {"pull_request": pull_request},
+            "repository": "owner/digits",
+        },
+        "needs": {"stale": {"outputs": {"stale": stale}}},
+    }
+    condition = evaluate(YAML(typ="safe").load(WORKFLOW)["jobs"]["reproduce"]["if"], contexts)
+    is_ours = by_hand or repository == "owner/digits"
+    assert bool(condition) == (stale == "true" and is_ours)
+
+
+@pytest.mark.slow
 def test_code_of_a_fork_reaches_no_runner_of_ours(hosted: Hosted) -> None:
     hosted.push("Longer", set_recipe(hosted.project, epochs=4))
     jobs = hosted.run(LABEL, fork=True)
@@ -266,6 +288,22 @@ def test_code_of_a_fork_reaches_no_runner_of_ours(hosted: Hosted) -> None:
     assert "Out of date. To run: train" in hosted.report()
 
 
+def test_remote_that_takes_nothing_fails_the_push(
+    hosted_with_remote: Hosted, bucket: Bucket
+) -> None:
+    project = hosted_with_remote.project
+    (project.folder / "data/model/operating_points.json").chmod(0o644)
+    project.append("data/model/operating_points.json", " ")
+    project.run("dvc", "commit", "--force", "evaluate")
+    bucket.server.accepted = 0
+    try:
+        message = run_step(project, "Push data and run cache", 1, **CREDENTIALS)
+    finally:
+        bucket.server.accepted = None
+    assert "failed to push data to the cloud" in message
+
+
+@pytest.mark.slow
 def test_unreachable_remote_fails_and_nothing_is_taken_for_whole(
     hosted_with_remote: Hosted,
 ) -> None:
@@ -281,6 +319,7 @@ def test_unreachable_remote_fails_and_nothing_is_taken_for_whole(
     assert set(hosted.github.artifacts) == {"report"}
 
 
+@pytest.mark.slow
 def test_results_are_not_committed_if_the_remote_does_not_have_them(
     hosted_with_remote: Hosted, bucket: Bucket
 ) -> None:
@@ -299,6 +338,7 @@ def test_results_are_not_committed_if_the_remote_does_not_have_them(
     assert set(hosted.github.artifacts) == {"report"}
 
 
+@pytest.mark.slow
 def test_shallow_clone_says_what_to_set(hosted: Hosted) -> None:
     hosted.push("Longer", set_recipe(hosted.project, epochs=4))
     hosted.github.depth = 1
@@ -309,6 +349,18 @@ def test_shallow_clone_says_what_to_set(hosted: Hosted) -> None:
     assert "`fetch-depth: 0` of actions/checkout" in jobs["stale"].log
 
 
+def test_report_of_a_run_by_hand_compares_with_main(hosted: Hosted, tmp_path: Path) -> None:
+    hosted.push("Words", lambda: hosted.project.append("README.md", "Words\n"))
+    runner = hosted.clone(tmp_path / "runner")
+    summary = str(tmp_path / "summary")
+    variables = {"RUNNER_TEMP": str(tmp_path), "GITHUB_STEP_SUMMARY": summary, "BASE": ""}
+    run_step(runner, "Report", job="stale", **variables)
+    report = (tmp_path / "report.md").read_text()
+    assert f"Before: origin/main ({hosted.head('main')[:7]}); after: workspace on " in report
+    assert (tmp_path / "summary").read_text() == report
+
+
+@pytest.mark.slow
 def test_run_by_hand_compares_with_main(hosted: Hosted) -> None:
     hosted.push("Words", lambda: hosted.project.append("README.md", "Words\n"))
     event = {
@@ -370,7 +422,7 @@ def patch_of(hosted: Hosted, *names: str) -> str:
 
 def test_patch_cannot_change_anything_but_results(hosted: Hosted) -> None:
     hosted.push("Longer", set_recipe(hosted.project, epochs=4))
-    names = ("dvc.lock", "reports/metrics.json", "pipeline/stage.py", "params.yaml")
+    names = ("dvc.lock", "reports/metrics.json", "pipeline/runtime/params.py", "params.yaml")
     assert commit_job(hosted, patch_of(hosted, *names)).result == "success"
     changed = hosted.git("diff", "--name-only", "branch~1", "branch").split()
     assert changed == ["dvc.lock", "reports/metrics.json"]
@@ -379,7 +431,7 @@ def test_patch_cannot_change_anything_but_results(hosted: Hosted) -> None:
 @pytest.mark.parametrize(
     "edit",
     [
-        pytest.param("git mv pipeline/stage.py reports/stage.py", id="renamed"),
+        pytest.param("git mv pipeline/runtime/params.py reports/params.py", id="renamed"),
         pytest.param("ln -s ../../secret reports/link", id="link"),
         pytest.param("rm dvc.lock; ln -s .git/config dvc.lock", id="lock that is a link"),
         pytest.param("chmod +x reports/metrics.json", id="mode"),

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ GOOD = f"{HEADER}\n1,0.5,0.8,0.6,0.7\n2,0.25,0.9,0.5,0.75\n"
 finite = st.floats(width=32, allow_nan=False, allow_infinity=False)
 
 
+@settings(deadline=None)
 @given(arrays(np.float32, st.tuples(st.integers(1, 30), st.just(4)), elements=finite))
 def test_every_value_comes_back(measured: NDArray[np.float32]) -> None:
     table = pd.DataFrame(measured.astype(float), columns=COLUMNS[1:])
@@ -75,6 +76,7 @@ def test_damaged_table_is_refused_in_one_line_that_names_it(content: str) -> Non
     assert len(message.split("\n")) == 1
 
 
+@settings(deadline=None)
 @given(st.one_of(st.binary(max_size=60), st.binary(max_size=30).map(GOOD.encode().__add__)))
 def test_any_bytes_are_a_table_or_a_message(content: bytes) -> None:
     try:

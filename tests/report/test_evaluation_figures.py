@@ -15,13 +15,13 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from pipeline.evaluation.calibration import reliability_table
+from pipeline.evaluation.rejection import decide, decided_facts, risk_coverage
 from pipeline.report.evaluation_figures import (
     reliability_figure,
     risk_coverage_figure,
     robustness_figure,
 )
 from pipeline.report.figures import save_figure
-from pipeline.evaluation.rejection import decide, decided_facts, risk_coverage
 
 # Two of them are decided wrongly, one of them with some confidence.
 CONFIDENCE = np.array([0.3, 0.42, 0.55, 0.6, 0.77, 0.81, 0.93, 0.97, 0.99, 1.0])

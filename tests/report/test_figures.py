@@ -4,7 +4,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 from sklearn.metrics import confusion_matrix
@@ -47,6 +47,7 @@ CURVES = pd.DataFrame(
 IMAGES = np.linspace(0, 1, 6 * 16, dtype=np.float32).reshape(6, 4, 4)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1))
 def test_counts_equal_those_of_scikit_learn(pairs: list[tuple[int, int]]) -> None:
     actual, predicted = (list(column) for column in zip(*pairs, strict=True))

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pipeline.evaluation.calibration import reliability_table
+from pipeline.evaluation.rejection import risk_coverage
 from pipeline.report.evaluation_figures import (
     reliability_figure,
     risk_coverage_figure,
@@ -19,7 +20,6 @@ from pipeline.report.evaluation_figures import (
 )
 from pipeline.report.figures import learning_curve_figure
 from pipeline.report.pictures import COLOURS, SPRITE_COLUMNS, Sprite, sprite, svg
-from pipeline.evaluation.rejection import risk_coverage
 
 CURVES = pd.DataFrame(
     {

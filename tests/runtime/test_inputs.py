@@ -1,97 +1,205 @@
-import hashlib
 import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Project
+from conftest import ROOT, Project
+from dvc.repo import Repo
+from ruamel.yaml import YAML
 
-from pipeline.runtime.inputs import check_inputs
 from pipeline.runtime.errors import PipelineError
+from pipeline.runtime.inputs import check_inputs, files_of, hash_of
+
+pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep:DeprecationWarning")  # of DVC itself
 
 
-def write_lock(path: Path, written: dict[Path, bytes]) -> Path:
-    rows = "".join(
-        f"    - path: {file}\n      md5: {hashlib.md5(content).hexdigest()}\n"
-        for file, content in written.items()
-    )
-    path.write_text(f"stages:\n  one:\n    cmd: one\n    outs:\n{rows}  two: {{cmd: two}}\n")
-    return path
+def write(files: dict[str, bytes], root: Path = Path()) -> None:
+    for name, content in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(content)
 
 
-def test_file_that_its_stage_wrote_passes_and_another_is_named(tmp_path: Path) -> None:
-    file = tmp_path / "file.npy"
-    locks = [write_lock(tmp_path / "dvc.lock", {file: b"content"}), tmp_path / "missing.lock"]
-    file.write_bytes(b"content")
-    check_inputs([file], locks)
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder to work in."""
+    (tmp_path / "project").mkdir()
+    monkeypatch.chdir(tmp_path / "project")
+    return tmp_path / "project"
+
+
+@pytest.fixture
+def hash_of_dvc(folder: Path, own_home: Path) -> Callable[[str], str]:
+    """Return what DVC itself records of a path when it adds it."""
+    assert own_home.exists()
+
+    def recorded(path: str) -> str:
+        with Repo(str(folder)) if Path(".dvc").exists() else Repo.init(no_scm=True) as repo:
+            repo.add(path)
+        return str(YAML(typ="safe").load(Path(f"{path}.dvc"))["outs"][0]["md5"])
+
+    return recorded
+
+
+KEPT = {
+    "room/b.py": b"pass\n",
+    "room/a.py": b"",
+    "room/a/z.py": b"two\r\nlines\n",
+    "room/a-1.npy": b"\0\xff",
+    "room/page.html": b"<p>",
+    "room/.hidden": b".",
+    "room/\u00fc \U0001f600.txt": b"name",
+    "room/partial/x": b"p",
+}
+LEFT_BEHIND = [
+    "room/__pycache__/a.cpython-311.pyc",
+    "room/a/__pycache__/z.cpython-311.pyc",
+    "room/.mypy_cache/3.11/a.json",
+    "room/.ipynb_checkpoints/a.ipynb",
+    "room/.DS_Store",
+    "room/.idea/workspace.xml",
+    "room/a.py~",
+    "room/.a.py.swp",
+    "room/#a.py#",
+    "room/.#a.py",
+    "room/a.py.orig",
+    "room/a/images.partial.npy",
+]
+
+
+def test_files_and_hash_of_a_folder_are_those_that_dvc_finds(
+    folder: Path, hash_of_dvc: Callable[[str], str]
+) -> None:
+    shutil.copyfile(ROOT / ".dvcignore", ".dvcignore")
+    write(KEPT | dict.fromkeys(LEFT_BEHIND, b"left behind"))
+    expected = hash_of_dvc("room")
+    assert expected.endswith(".dir")
+    assert {file.as_posix() for file in files_of(Path("room"))} == set(KEPT)
+    assert hash_of(Path("room")) == expected
+    assert hash_of(folder / "room", folder) == expected
+    # Asked for a part of it, the rules are still those of the whole project.
+    assert {file.as_posix() for file in files_of(Path("room/a"))} == {"room/a/z.py"}
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        "",
+        "*.txt\n!keep.txt\n",
+        "/room/a.txt\n",
+        "/a.txt\n",
+        "room/b/\n",
+        "b/*.txt\n",
+        "**/c\n",
+        "# a comment\n\n\\#odd\n",
+        "room/*\n!room/b\n",
+    ],
+)
+def test_rules_of_dvcignore_mean_the_same_as_to_dvc(
+    folder: Path, hash_of_dvc: Callable[[str], str], rules: str
+) -> None:
+    names = ["a.txt", "keep.txt", "b/a.txt", "b/c", "c/d.txt", "#odd", "a comment", "e"]
+    write({f"room/{name}": name.encode() for name in names})
+    (folder / ".dvcignore").write_text(rules, encoding="utf-8")
+    assert hash_of(Path("room")) == hash_of_dvc("room")
+
+
+def test_hash_of_a_file_is_dvcs(folder: Path, hash_of_dvc: Callable[[str], str]) -> None:
+    write({"a.csv": b"a,b\r\n1,2\r\n"}, folder)
+    assert hash_of(Path("a.csv")) == hash_of_dvc("a.csv")
+    assert files_of(Path("a.csv")) == [Path("a.csv")]
+    assert files_of(Path("missing")) == []
+
+
+def write_lock(*outs: str, root: Path = Path()) -> None:
+    """Write a lock file that says that these are what some stage wrote."""
+    lines = [f"    - path: {out}\n      md5: {hash_of(root / out, root)}\n" for out in outs]
+    text = f"stages:\n  one:\n    cmd: one\n    outs:\n{''.join(lines)}  two: {{cmd: two}}\n"
+    (root / "dvc.lock").write_text(text, encoding="utf-8")
+
+
+def assert_refused(path: str, *inputs: str) -> None:
+    with pytest.raises(PipelineError, match=rf"^{path}: not what its stage wrote \(MD5 "):
+        check_inputs(map(Path, inputs))
+
+
+@pytest.mark.usefixtures("folder")
+def test_file_that_its_stage_wrote_passes_and_another_is_named() -> None:
+    write({"file.npy": b"content"})
+    write_lock("file.npy")
+    check_inputs([Path("file.npy")])
     for content in (b"", b"conten", b"contenu", b"content "):
-        file.write_bytes(content)
-        with pytest.raises(PipelineError, match=r"file\.npy: not the file that its stage wrote"):
-            check_inputs([file], locks)
+        write({"file.npy": content})
+        assert_refused("file.npy", "other.npy", "file.npy")
 
 
-def test_files_that_no_stage_writes_are_not_judged(tmp_path: Path) -> None:
-    code = tmp_path / "code.py"
-    code.write_text("anything")
-    lock = write_lock(tmp_path / "dvc.lock", {tmp_path / "other": b""})
-    check_inputs([code, tmp_path / "missing"], [lock])
-    check_inputs([code], [])
+@pytest.mark.usefixtures("folder")
+def test_folder_is_what_its_stage_wrote_with_every_file_in_it() -> None:
+    write({"data/raw/a": b"a", "data/raw/b": b"b"})
+    write_lock("data/raw")
+    for change in ({"data/raw/b": b"c"}, {"data/raw/new": b""}):
+        check_inputs([Path("data/raw")])
+        write(change)
+        assert_refused("data/raw", "data/raw")
+        write({"data/raw/b": b"b"})
+        Path("data/raw/new").unlink(missing_ok=True)
+    Path("data/raw/a").unlink()
+    assert_refused("data/raw", "data/raw")
 
 
-def test_rotten_input_is_named_where_dvc_takes_it_for_unchanged(reproduced: Project) -> None:
-    labels = reproduced.folder / "data/processed/test_labels.npy"
-    assert "up to date" in reproduced.run("dvc", "status")  # so that DVC remembers the file
+@pytest.mark.usefixtures("folder")
+def test_folder_stands_for_all_that_stages_wrote_in_it() -> None:
+    write({"runs/a": b"a", "runs/b": b"b", "runs.csv": b"c"})
+    write_lock("runs/a", "runs/b", "runs.csv")
+    write({"runs/other": b"of no stage", "runs.csv": b"not in it"})
+    check_inputs([Path("runs")])
+    write({"runs/b": b"c"})
+    assert_refused("runs/b", "runs")
+
+
+@pytest.mark.usefixtures("folder")
+def test_files_that_no_stage_writes_are_not_judged() -> None:
+    write({"code.py": b"anything", "other": b""})
+    check_inputs([Path("code.py")])  # nor is there a lock file
+    write_lock("other")
+    check_inputs([Path("code.py"), Path("missing")])
+
+
+def test_studies_ask_the_lock_of_the_project_whose_data_they_link_to(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write({"data/processed/a": b"a", "reports/b": b"b", "studies/runs/c": b"c"})
+    write_lock("data/processed", "reports/b", root=folder)
+    write_lock("runs", root=folder / "studies")
+    (folder / "studies/data").symlink_to("../data")
+    monkeypatch.chdir(folder / "studies")
+    inputs = ["data/processed", "runs"]
+    check_inputs(map(Path, inputs))
+    write({"../data/processed/a": b"b"})
+    assert_refused("data/processed", *inputs)
+    write({"../data/processed/a": b"a", "runs/c": b"d"})
+    assert_refused("runs", *inputs)
+    write({"runs/c": b"c"})
+    (folder / "dvc.lock").write_text("<<<<<<< HEAD\n")
+    with pytest.raises(PipelineError, match=r"dvc\.lock: not a lock file"):
+        check_inputs(map(Path, inputs))
+
+
+def test_rotten_input_is_named_where_dvc_takes_it_for_unchanged(project: Project) -> None:
+    project.repro("preprocess")
+    labels = project.folder / "data/raw/t10k-labels-idx1-ubyte.gz"
     # As a disk damages it: the size and the time stay.
-    before = labels.stat()
-    content = bytearray(labels.read_bytes())
-    content[-4] ^= 1
-    labels.write_bytes(content)
+    before, content = labels.stat(), labels.read_bytes()
+    labels.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     os.utime(labels, ns=(before.st_atime_ns, before.st_mtime_ns))
-    assert "up to date" in reproduced.run("dvc", "status")
-    reproduced.edit_params(lambda params: params["evaluate"].update(certainty=0.8))
-    lock = (reproduced.folder / "dvc.lock").read_bytes()
-    output = reproduced.run("dvc", "repro", status=255)
-    assert "evaluate: data/processed/test_labels.npy: not the file that its stage wrote" in output
+    assert "up to date" in project.run("dvc", "status", "preprocess")
+    project.edit_params(lambda params: params["preprocess"].update(seed=7))
+    lock = (project.folder / "dvc.lock").read_bytes()
+    output = project.run("dvc", "repro", "preprocess", status=255)
+    assert "preprocess: data/raw: not what its stage wrote" in output
     assert "Traceback" not in output
-    assert (reproduced.folder / "dvc.lock").read_bytes() == lock
+    assert (project.folder / "dvc.lock").read_bytes() == lock
     # What the message says mends it.
-    labels.unlink()
-    assert "evaluate" in reproduced.repro()
-    content[-4] ^= 1
+    shutil.rmtree(labels.parent)
+    assert "preprocess" in project.repro("preprocess")
     assert labels.read_bytes() == content
-
-
-def test_by_hand_a_stage_takes_what_it_is_given(reproduced: Project) -> None:
-    (reproduced.folder / "reports/by_class.csv").write_text(
-        "class,precision,recall,f1,support\n0,1,1,1,200\n"
-    )
-    reproduced.stage("plot")
-
-
-def test_folder_stands_for_all_that_stages_wrote_in_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    Path("runs").mkdir()
-    files = {Path("runs/a"): b"a", Path("runs/b"): b"b", Path("runs.csv"): b"c"}
-    lock = write_lock(Path("dvc.lock"), files)
-    for path, content in files.items():
-        path.write_bytes(content)
-    Path("runs/other").write_bytes(b"of no stage")
-    Path("runs.csv").write_bytes(b"not in it")
-    check_inputs([Path("runs")], [lock])
-    Path("runs/b").write_bytes(b"c")
-    with pytest.raises(PipelineError, match="runs/b: not the file that its stage wrote"):
-        check_inputs([Path("runs")], [lock])
-
-
-def test_lock_of_a_folder_that_nothing_is_read_from_is_not_asked(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    Path("studies").mkdir()
-    lock = Path("studies/dvc.lock")
-    lock.write_text("<<<<<<< HEAD\n")
-    check_inputs([Path("data/model"), Path("studies.py")], [lock])
-    for path in ("studies/runs", "studies"):
-        with pytest.raises(PipelineError, match=r"studies/dvc\.lock: not a lock file"):
-            check_inputs([Path(path)], [lock])

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.runtime.lock import LockedStage, entries, md5, parse_lock, sources, upstream, writers
 from pipeline.runtime.errors import PipelineError
+from pipeline.runtime.lock import LockedStage, entries, md5, parse_lock, sources, upstream, writers
 
 LOCK = b"""\
 schema: '2.0'

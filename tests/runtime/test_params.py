@@ -1,14 +1,10 @@
 import importlib
-import re
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from conftest import ROOT, Project
+from conftest import ROOT
 from ruamel.yaml import YAML
 
-from pipeline.runtime.command import dependencies_unchanged
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.params import Section, load_section, read_params
 
@@ -43,7 +39,6 @@ def test_values_are_read(tmp_path: Path) -> None:
         ("", "expected a section 'train'"),
         ("train: {epochs: 3, epochs: 4, rate: 1.0}", 'found duplicate key "epochs"'),
         ("train: [", "not valid YAML"),
-        ("train: " + "[" * 100_000, "not valid YAML: nested deeper than 32 levels"),
         ("train: {epochs: 3, rate: 2001-99-99}", "not valid YAML: month must be in 1..12"),
         ("train: {epochs: 3, rate: [" + "1, " * 9000 + "]}", r"rate: .*found \[1, 1, .*\.\.\."),
         ("train: {epochs: 3, rate: 1.0, ? [a] : 2}", r"train\.\('a',\).*: Keys should be strings"),
@@ -84,6 +79,9 @@ def test_any_number_of_problems_fills_no_more_than_a_screen(tmp_path: Path) -> N
         ("recipes.original.learning_rate", 0, "greater than 0, found 0"),
         ("recipes.original.learning_rate", "fast", "number, found 'fast'"),
         ("recipes.champion.warm_up", 1.0, "less than 1, found 1.0"),
+        ("recipes.champion.warm_up", 0.0, "greater than 0, found 0.0"),
+        ("recipes.champion.batch_size", 0, "greater than 0, found 0"),
+        ("recipes.champion.ema_momentum", 0.0, "greater than 0, found 0.0"),
         ("recipes.champion.ema_momentum", 1, "less than 1, found 1"),
         ("recipes.champion.distortion.shift", -0.1, "greater than or equal to 0, found -0.1"),
         ("recipes.champion.distortion.smoothness", 0, "greater than 0, found 0"),
@@ -95,12 +93,19 @@ def test_any_number_of_problems_fills_no_more_than_a_screen(tmp_path: Path) -> N
         ("train.hidden_units.0", 2_000_000_000, "less than or equal to 65536"),
         ("recipes.original.learning_rate", 1e39, "less than or equal to 1000000"),
         ("evaluate.batch_size", 10**20, "less than 2147483648"),
-        ("train.hidden_units", [1] * 201, "at most 200 items"),
-        ("recipes.original.epochs", 1_000_000, "less than or equal to 50000"),
         ("train.threads", 0, "greater than or equal to 1, found 0"),
         ("train.threads", 100_000, "less than or equal to 1024"),
         ("evaluate.batch_size", -1, "greater than 0, found -1"),
         ("evaluate.threads", None, "integer, found None"),
+        ("evaluate.target_errors", [], "at least 1 item"),
+        ("evaluate.target_errors", [0.01, 0.01], "listed twice, found"),
+        ("evaluate.target_errors.0", 0.0, "greater than or equal to 0.0001, found 0.0"),
+        ("evaluate.target_errors.1", 0.2, "less than or equal to 0.1, found 0.2"),
+        ("evaluate.target_errors", 0.01, "valid list"),
+        ("evaluate.target_errors.0", float("nan"), "finite number, found nan"),
+        ("evaluate.certainty", 0.4, "greater than or equal to 0.5, found 0.4"),
+        ("evaluate.certainty", 1.0, "less than or equal to 0.999, found 1.0"),
+        ("evaluate.certainty", "high", "valid number, found 'high'"),
         ("plot.dpi", 5, "greater than or equal to 50, found 5"),
         ("plot.gallery_size", 0, "greater than 0, found 0"),
     ],
@@ -123,38 +128,6 @@ def test_value_out_of_range_names_section_and_key(
     with pytest.raises(PipelineError, match=f"params.yaml: {key}: .*{message}") as caught:
         load_section(stage, section, tmp_path / "params.yaml")
     assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("stage", "edit", "message"),
-    [
-        (
-            "train",
-            lambda p: p["recipes"]["original"].update(epochs=0),
-            "recipes.original.epochs: .* greater than 0, found 0",
-        ),
-        (
-            "train",
-            lambda p: p["recipes"]["original"].update(batch_size=1201),
-            "batch_size: 1201 is larger .* 1200",
-        ),
-        (
-            "preprocess",
-            lambda p: p["preprocess"].update(validation_size=1300),
-            "smaller than the 1300",
-        ),
-        ("preprocess", lambda p: p["preprocess"].update(classes=5), "label . of image .* 0 to 4"),
-        ("preprocess", lambda p: p["preprocess"].update(classes=11), "class 10 has 0 of the 1300"),
-        ("plot", lambda p: p.pop("plot"), "section 'plot'"),
-    ],
-)
-def test_command_refuses_bad_parameters_without_traceback(
-    prepared: Project, stage: str, edit: Callable[[Any], object], message: str
-) -> None:
-    prepared.edit_params(edit)
-    output = prepared.stage(stage, status=1)
-    assert re.search(f"^{stage}: .*{message}", output.splitlines()[-1])
-    assert "Traceback" not in output
 
 
 @pytest.mark.parametrize(
@@ -181,78 +154,6 @@ def test_recipe_stands_in_place_of_its_name_and_changes_come_first(tmp_path: Pat
     assert read_params("train", path) == {"recipe": {"epochs": 3}, "seed": 1}
     assert read_params("train", path, recipe="b", seed=2) == {"recipe": {"epochs": 4}, "seed": 2}
     assert read_params("train", path, recipe={"epochs": 5})["recipe"] == {"epochs": 5}
-
-
-def load_train() -> object:
-    return read_params("train")
-
-
-@pytest.fixture
-def small_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A folder to work in, with a stage that depends on code and data."""
-    monkeypatch.chdir(tmp_path)
-    Path("dvc.yaml").write_text("stages: {train: {deps: [code.py, data.npy]}}")
-    Path("params.yaml").write_text("train: {epochs: 3}")
-    for name in ("code.py", "data.npy", "output.npy"):
-        Path(name).write_text("pass")
-
-
-@pytest.mark.usefixtures("small_stage")
-@pytest.mark.parametrize("name", ["params.yaml", "code.py", "data.npy"])
-def test_change_in_the_course_of_a_stage_is_named(name: str) -> None:
-    message = rf"^{re.escape(name)} changed .*`dvc commit train`"
-    with pytest.raises(PipelineError, match=message), dependencies_unchanged("train", load_train):
-        Path(name).write_text("train: {epochs: 4}")
-
-
-@pytest.mark.usefixtures("small_stage")
-def test_outputs_same_bytes_and_other_sections_are_no_change() -> None:
-    with dependencies_unchanged("train", load_train):
-        Path("output.npy").write_text("other")
-        Path("dvc.yaml").unlink()
-        Path("code.py").write_text("pass")
-        Path("params.yaml").write_text("# A comment.\ntrain: {epochs: 3}\nplot: {dpi: 60}")
-
-
-@pytest.mark.usefixtures("small_stage")
-@pytest.mark.parametrize("stage", ["[1]", "{deps: [1]}", "{deps: 1}", "deps"])
-def test_pipeline_that_cannot_be_read_is_named(stage: str) -> None:
-    Path("dvc.yaml").write_text(f"stages: {{train: {stage}}}")
-    message = r"^dvc.yaml: stage 'train' is none that DVC can run$"
-    with pytest.raises(PipelineError, match=message), dependencies_unchanged("train", load_train):
-        pass
-
-
-@pytest.mark.usefixtures("small_stage")
-def test_stage_that_fails_says_why_not_what_changed() -> None:
-    def fail() -> None:
-        Path("params.yaml").write_text("train: {epochs: 4}")
-        raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError), dependencies_unchanged("train", load_train):
-        fail()
-
-
-@pytest.mark.parametrize("stage", ["download", "preprocess", "plot"])
-def test_stage_without_keras_starts_without_any_backend(prepared: Project, stage: str) -> None:
-    output = prepared.run(
-        "python",
-        "-c",
-        f"import sys; sys.argv = ['{stage}', '--help']\n"
-        f"import pipeline.stages.{stage}\n"
-        "print(sorted({'tensorflow', 'keras', 'jax', 'torch'} & set(sys.modules)))",
-    )
-    assert output.strip() == "[]"
-
-
-@pytest.mark.parametrize("stage", ["download", "preprocess", "train", "evaluate", "plot"])
-def test_help_says_what_a_stage_does(project: Project, stage: str) -> None:
-    output = project.run("python", "-m", f"pipeline.stages.{stage}", "--help")
-    description = importlib.import_module(f"pipeline.stages.{stage}").__doc__
-    assert output.startswith(f"usage: python -m pipeline.stages.{stage}")
-    assert description
-    assert description.splitlines()[0] in output
-    assert f"section '{stage}' of params.yaml" in output
 
 
 def test_every_value_of_the_parameters_is_commented() -> None:

@@ -1,19 +1,15 @@
-import sys
-import zipfile
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import Project
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_hdf5_arrays import with_group_in_itself
-from test_model_file import LABELS, PIXELS, trained_network
 
 from pipeline.evaluation.calibration import reliability_table
-from pipeline.model.file import save_model
 from pipeline.runtime.errors import PipelineError
-from pipeline.stages.evaluate import check_agreement, reliability_tables
+from pipeline.runtime.examples import Examples
+from pipeline.stages.evaluate import check_agreement, check_fit, reliability_tables
 
 
 @settings(deadline=None)
@@ -59,27 +55,23 @@ def test_evaluate_and_predict_that_disagree_are_an_error(
         check_agreement(accuracy, correct)
 
 
-def test_model_that_ends_the_process_which_reads_it_is_told_of_in_one_line(
-    project: Project,
+def examples(pixels: int, labels: list[int]) -> Examples:
+    return Examples(np.zeros((len(labels), pixels), np.float32), np.array(labels, np.int32))
+
+
+@pytest.mark.parametrize(
+    ("pixels", "labels", "fact"),
+    [
+        (4, [0, 3], r"model knows the classes 0 to 2, the labels of images are 0 to 3"),
+        (4, [-1, 2], r"model knows the classes 0 to 2, the labels of images are -1 to 2"),
+        (9, [0, 2], r"model expects images of \(4,\) pixels, images has \(9,\)"),
+        (4, [], r"images: expected images, found none"),
+    ],
+)
+def test_images_that_the_network_is_not_made_for_are_refused(
+    pixels: int, labels: list[int], fact: str
 ) -> None:
-    if sys.platform != "linux":
-        pytest.skip("a process ends in other words there; would show that the command's goes on")
-    model, data = project.folder / "data/model/model.keras", project.folder / "data/processed"
-    model.parent.mkdir(parents=True)
-    data.mkdir()
-    for part in ("validation", "test"):
-        np.save(data / f"{part}_images.npy", PIXELS)
-        np.save(data / f"{part}_labels.npy", LABELS.astype(np.int32))
-    save_model(trained_network(), model)
-    with zipfile.ZipFile(model) as archive:
-        members = {name: archive.read(name) for name in archive.namelist()}
-    members["model.weights.h5"] = with_group_in_itself(members["model.weights.h5"])
-    with zipfile.ZipFile(model, "w") as archive:
-        for name, content in members.items():
-            archive.writestr(name, content)
-    lines = project.stage("evaluate", status=1).splitlines()
-    assert lines[-1] == (
-        "evaluate: data/model/model.keras: not a model of this pipeline: model.weights.h5: "
-        "HDF5 could not go on reading it: Segmentation fault"
-    )
-    assert not any("Traceback" in line for line in lines)
+    model = SimpleNamespace(input_shape=(None, 4), output_shape=(None, 3))
+    check_fit(model, "model", examples(4, [0, 1, 2]), "images")
+    with pytest.raises(PipelineError, match=fact):
+        check_fit(model, "model", examples(pixels, labels), "images")

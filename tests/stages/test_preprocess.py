@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import NAMES, Project, sha256, synthetic_digits
+from conftest import NAMES, sha256, synthetic_digits
 from numpy.typing import NDArray
 
 from pipeline.data.idx import IdxFile, write_idx
 from pipeline.runtime.errors import PipelineError
-from pipeline.stages.preprocess import MOST_TEST_IMAGES, PreprocessParams, normalise, preprocess
+from pipeline.stages.preprocess import PreprocessParams, normalise, preprocess
 
 SETS = ("train", "validation", "test")
 
@@ -113,16 +113,6 @@ def test_bad_data_are_refused_with_the_fact(
         run(raw, tmp_path / "out")
 
 
-def test_more_test_images_than_a_table_of_predictions_may_have_are_refused(
-    raw: Path, tmp_path: Path
-) -> None:
-    count = MOST_TEST_IMAGES + 1
-    write_idx(raw / NAMES["test_images"], np.zeros((count, 6, 6), np.uint8))
-    write_idx(raw / NAMES["test_labels"], np.zeros(count, np.uint8))
-    with pytest.raises(PipelineError, match=f"at most {MOST_TEST_IMAGES} images, found {count}"):
-        run(raw, tmp_path / "out")
-
-
 @pytest.mark.parametrize("size", [230, 231, 10_000])
 def test_validation_set_has_to_be_smaller_than_the_training_set(
     raw: Path, tmp_path: Path, size: int
@@ -192,13 +182,7 @@ def peak_memory(folder: Path, count: int, side: int = 28) -> float:
 def test_peak_memory_grows_neither_with_the_number_of_images_nor_with_their_size(
     tmp_path: Path,
 ) -> None:
-    few = peak_memory(tmp_path / "few", 3_000)
-    many = peak_memory(tmp_path / "many", 30_000)
+    few = peak_memory(tmp_path / "few", 2_000)
+    many = peak_memory(tmp_path / "many", 12_000)
     large = peak_memory(tmp_path / "large", 120, side=512)
     assert max(many, large) < 1.1 * few
-
-
-def test_command_says_in_one_line_what_is_wrong(project: Project) -> None:
-    output = project.stage("preprocess", status=1)
-    assert output.startswith("preprocess: [Errno 2] No such file or directory: 'data/raw/")
-    assert output.count("\n") == 1

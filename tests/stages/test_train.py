@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from conftest import synthetic_digits
 
-from pipeline.training import sources
 from pipeline.model.backend import Device
 from pipeline.stages import train
+from pipeline.training import sources
 from pipeline.training.loop import TrainParams
 
 RECIPE = {
@@ -99,11 +99,11 @@ def test_checkpoint_is_of_this_code_and_these_surroundings(
     found = [key()]
     monkeypatch.setenv("TF_DETERMINISTIC_OPS", "1")
     found.append(key())
-    monkeypatch.setattr("pipeline.environment.version", lambda _: "0.0")
+    monkeypatch.setattr("pipeline.training.environment.version", lambda _: "0.0")
     found.append(key())
-    monkeypatch.setattr("pipeline.environment.distributions", list)
+    monkeypatch.setattr("pipeline.training.environment.distributions", list)
     found.append(key())
     code = sources.loaded_code()
-    monkeypatch.setattr(sources, "loaded_code", lambda: code | {"pipeline.network": "0"})
+    monkeypatch.setattr(sources, "loaded_code", lambda: code | {"pipeline.model.network": "0"})
     found.append(key())
     assert len(set(found)) == len(found)

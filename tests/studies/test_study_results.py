@@ -1,8 +1,9 @@
-"""The study as it was run on MNIST and committed, and what README says of it."""
+"""The study as it was run on MNIST and committed, and what README and docs say of it."""
 
 import json
 import math
 from collections import defaultdict
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,9 @@ from conftest import ROOT
 from ruamel.yaml import YAML
 
 from pipeline.runtime.params import load_section
+from pipeline.studies.results.study import StudyParams
 from pipeline.studies.search import as_row
+from pipeline.studies.summarise import summarise
 from pipeline.training.loop import TrainParams
 
 STUDIES = ROOT / "studies"
@@ -25,6 +28,9 @@ TARGETS = [
 # Of the training file and of the test set, from 0: how many images there are.
 IMAGES = {"train": 60_000, "test": 10_000}
 TOP = 50
+PAGES = "\n".join(
+    page.read_text(encoding="utf-8") for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md"))
+)
 
 
 def test_every_recipe_has_ten_seeds_and_none_is_left_out() -> None:
@@ -54,7 +60,7 @@ def test_committed_run_is_the_studys_first() -> None:
 
 
 @pytest.mark.parametrize("recipe", SUMMARY)
-def test_readme_says_what_the_study_found(recipe: str) -> None:
+def test_pages_say_what_the_study_found(recipe: str) -> None:
     test, validation = SUMMARY[recipe]["test"], SUMMARY[recipe]["validation"]
     low, high = test["mean_interval"].values()
     cells = [
@@ -64,7 +70,7 @@ def test_readme_says_what_the_study_found(recipe: str) -> None:
         f"{test['minimum']:.2%} to {test['maximum']:.2%}",
         f"{validation['mean']:.2%}",
     ]
-    assert f"| {' | '.join(cells)} |" in (ROOT / "README.md").read_text()
+    assert f"| {' | '.join(cells)} |" in PAGES
 
 
 def test_champion_is_the_best_of_the_search_which_has_validation_scores_alone() -> None:
@@ -81,7 +87,7 @@ def test_champion_is_the_best_of_the_search_which_has_validation_scores_alone() 
 
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("recipe", SUMMARY)
-def test_readme_tells_what_the_summary_holds_of_decisions(recipe: str, target: str) -> None:
+def test_pages_say_what_the_summary_holds_of_decisions(recipe: str, target: str) -> None:
     found = SUMMARY[recipe]["rejection"][target]
     lowest, highest = found["minimum_coverage"], found["maximum_coverage"]
     cells = [
@@ -91,7 +97,22 @@ def test_readme_tells_what_the_summary_holds_of_decisions(recipe: str, target: s
         f"{found['mean_coverage']:.2%} ({lowest:.2%} to {highest:.2%})",
         f"{found['risk']:.3%} ({found['highest_risk']:.3%})",
     ]
-    assert f"| {' | '.join(cells)} |" in (ROOT / "README.md").read_text()
+    assert f"| {' | '.join(cells)} |" in PAGES
+
+
+def test_tables_and_summary_are_those_of_the_runs(tmp_path: Path) -> None:
+    tables = ("runs.csv", "errors.csv", "rejection.csv", "summary.json")
+    summarise(
+        load_section("study", StudyParams, STUDIES / "params.yaml"),
+        runs=STUDIES / "runs",
+        runs_table=tmp_path / "runs.csv",
+        errors_table=tmp_path / "errors.csv",
+        rejection=tmp_path / "rejection.csv",
+        summary_file=tmp_path / "summary.json",
+        picture=tmp_path / "runs.png",
+    )
+    for table in tables:
+        assert (tmp_path / table).read_bytes() == (STUDIES / table).read_bytes()
 
 
 def test_rejection_has_a_row_for_each_run_and_target() -> None:
@@ -99,8 +120,8 @@ def test_rejection_has_a_row_for_each_run_and_target() -> None:
     found = table[["recipe", "seed", "target_error"]].to_numpy().tolist()
     assert found == [
         [recipe, seed, float(target)]
-        for recipe in PARAMS["summarise"]["recipes"]
-        for seed in PARAMS["summarise"]["seeds"]
+        for recipe in PARAMS["study"]["recipes"]
+        for seed in PARAMS["study"]["seeds"]
         for target in TARGETS
     ]
 
@@ -195,7 +216,7 @@ def test_doubts_are_ranked_and_of_images_that_exist(part: str) -> None:
     table = pd.read_csv(STUDIES / "label_doubts.csv")
     mine = table[table["part"] == part]
     assert facts["images"] == IMAGES[part]
-    assert len(mine) == min(PARAMS["doubt"]["listed"], facts["disagreements"])
+    assert len(mine) == min(PARAMS["find_label_doubts"]["listed"], facts["disagreements"])
     assert mine["image"].between(0, IMAGES[part] - 1).all()
     assert mine["image"].is_unique
     assert mine[["label", "suggestion"]].isin(range(10)).all(axis=None)
@@ -225,6 +246,22 @@ def test_known_label_errors_are_counted_among_the_first_of_the_list() -> None:
     facts = json.loads((STUDIES / "label_doubts.json").read_text())["test"]
     table = pd.read_csv(STUDIES / "label_doubts.csv")
     first = table[table["part"] == "test"]["image"].head(TOP)
-    known = PARAMS["doubt"]["known_test_errors"]
+    known = PARAMS["find_label_doubts"]["known_test_errors"]
     assert facts["known_label_errors"] == len(known) == 15
     assert facts[f"known_in_top_{TOP}"] == sum(image in set(first) for image in known)
+
+
+def test_pages_say_how_many_labels_are_doubted() -> None:
+    facts = json.loads((STUDIES / "label_doubts.json").read_text())
+    table = pd.read_csv(STUDIES / "label_doubts.csv")
+    doubted = table[table["part"] == "test"]["image"]
+    assert len(doubted) == facts["test"]["disagreements"]
+    known = len(set(doubted) & set(PARAMS["find_label_doubts"]["known_test_errors"]))
+    text = " ".join(PAGES.split())
+    for sentence in (
+        f"disagree with {facts['train']['disagreements']} of the 60,000 training labels",
+        f"estimates that {facts['train']['estimated_label_errors']} of them are wrong",
+        f"disagree with {len(doubted)} of the 10,000 test labels",
+        f"{known} of these are among the {len(doubted)}",
+    ):
+        assert sentence in text

@@ -8,12 +8,17 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-from pipeline.training.environment import cpu_model, environment, instruction_sets, surroundings
+from pipeline.training.environment import (
+    cpu_model,
+    environment,
+    environment_of_checkpoints,
+    instruction_sets,
+)
 
 
 def test_environment_is_the_same_from_run_to_run() -> None:
     command = (
-        "import json; from pipeline.environment import environment;"
+        "import json; from pipeline.training.environment import environment;"
         "print(json.dumps(environment('tensorflow', 'CPU', {'threads': 2})))"
     )
     for zone in ("UTC", "Asia/Tokyo"):
@@ -56,38 +61,30 @@ def test_variables_that_steer_the_libraries_are_recorded_and_no_others(
 @pytest.mark.parametrize(
     "name", ["TF_DETERMINISTIC_OPS", "JAX_DISABLE_JIT", "XLA_SOME_NEW_FLAG", "OMP_NUM_THREADS"]
 )
-def test_every_variable_of_the_libraries_is_of_the_surroundings(
-    monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    monkeypatch.delenv(name, raising=False)
-    found = [surroundings()]
-    for value in ("1", "2", "long" * 2000):
-        monkeypatch.setenv(name, value)
-        found.append(surroundings())
-    assert all(one != other for number, one in enumerate(found) for other in found[:number])
-    assert surroundings() == found[-1]
-
-
-def test_file_of_flags_is_of_the_surroundings(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_every_variable_of_the_libraries_is_in_the_key_of_checkpoints_with_the_file_that_it_names(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
 ) -> None:
     file = tmp_path / "flags"
-    monkeypatch.setenv("TF_XLA_FLAGS", str(file))
-    found = [surroundings()]
+    monkeypatch.delenv(name, raising=False)
+    found = [environment_of_checkpoints()]
+    for value in ("1", "2", "long" * 2000, str(file)):
+        monkeypatch.setenv(name, value)
+        found.append(environment_of_checkpoints())
     for content in ("--one", "--two"):
         file.write_text(content)
-        found.append(surroundings())
+        found.append(environment_of_checkpoints())
     assert all(one != other for number, one in enumerate(found) for other in found[:number])
+    assert environment_of_checkpoints() == found[-1]
 
 
-def test_what_only_says_more_or_less_is_not_of_the_surroundings(
+def test_what_only_says_more_or_less_is_not_in_the_key_of_checkpoints(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    before = surroundings()
+    before = environment_of_checkpoints()
     monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
     monkeypatch.setenv("LANG", "de_AT.UTF-8")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-1")
     monkeypatch.setenv("OMPI_COMM_WORLD_RANK", "1")
     monkeypatch.setenv("TF_VAR_region", "1")
-    assert surroundings() == before
+    assert environment_of_checkpoints() == before
     assert f"numpy {importlib.metadata.version('numpy')}" in before["packages"]

@@ -1,1 +1,1 @@
-"""What the runs of a study come to: tables, summaries and pictures of them."""
+"""The results of the studies: their tables, summaries and pictures."""

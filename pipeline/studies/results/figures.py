@@ -64,7 +64,7 @@ def runs_figure(runs: pd.DataFrame) -> Figure:
 
 
 def distortions_figure(digits: NDArray[np.float32], distorted: NDArray[np.float32]) -> Figure:
-    """Return each digit as it is, and to its right what distortions make of it.
+    """Return each digit as it is, with distorted versions of it to its right.
 
     Args:
         digits: Shape (n, height, width), in [0, 1].
@@ -91,7 +91,7 @@ def label_doubts_figure(
     Args:
         images: Of each part, shape (n, height, width), in [0, 1].
         doubts: Of each part, columns image, label and suggestion, the worst first.
-        drawn: How many of each part to show, at most.
+        drawn: The most images of each part to show.
     """
     figure = empty_figure(0.85 * DOUBTS_COLUMNS, 2 * 1.25 * math.ceil(drawn / DOUBTS_COLUMNS) + 0.8)
     areas = figure.subfigures(len(doubts), 1, squeeze=False).flat

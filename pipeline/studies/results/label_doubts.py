@@ -1,4 +1,4 @@
-"""Label doubts: images whose label networks disagree with that have not been trained with it."""
+"""Label doubts: images whose label is probably wrong, as networks not trained with them say."""
 
 import numpy as np
 import pandas as pd
@@ -46,6 +46,6 @@ def estimated_label_errors(labels: NDArray[np.int32], probabilities: NDArray[np.
 
     Args:
         labels: Shape (n,).
-        probabilities: As above.
+        probabilities: Of networks that were not trained with these images, shape (n, classes).
     """
     return int(find_label_issues(labels, probabilities, n_jobs=1).sum())

@@ -1,4 +1,4 @@
-"""What the runs of a seed study can decide alone, and how far their confidence can be believed."""
+"""Rejection and calibration over the runs of a seed study."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,13 +9,14 @@ COLUMNS = ["recipe", "seed", "target_error", "threshold", "coverage", "errors", 
 
 
 def rejection_table(runs: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """Return a row for each run and target error, threshold and risk being empty where none is.
+    """Return a row for each run and target error.
 
     Args:
-        runs: Facts of each run, as ``repeat`` writes them.
+        runs: Of each run, what ``assess`` writes.
 
     Returns:
-        Columns recipe, seed, target_error, threshold, coverage, errors and risk.
+        Columns recipe, seed, target_error, threshold, coverage, errors and risk; threshold is
+        empty where none is sure to reach the target, and risk where no image is decided.
     """
     return pd.DataFrame(
         [
@@ -36,6 +37,10 @@ def rejection_summary(table: pd.DataFrame) -> dict[str, Any]:
     """Return coverage and risk over the runs of each recipe, by target error, as JSON types.
 
     The risk is that of all decisions of all runs together; the highest of a run stands beside it.
+    Both are left out where no run decides anything.
+
+    Args:
+        table: As ``rejection_table`` returns it.
     """
     found: dict[str, Any] = {}
     for (recipe, target), rows in table.groupby(["recipe", "target_error"], sort=False):

@@ -1,4 +1,4 @@
-"""A seed study: recipes trained with one seed after the other, and what became of each run."""
+"""A seed study: each recipe trained with several seeds, and the test images each run gets wrong."""
 
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -77,7 +77,7 @@ def parse_study(runs_file: bytes, errors_file: bytes, name: str) -> Study:
     """Return the study in the bytes of its two CSV files, which messages call ``name``.
 
     Raises:
-        PipelineError: They are no such tables, or do not belong together.
+        PipelineError: They are no such tables, or are not of the same runs.
     """
     study = Study(
         _parse(runs_file, RUN_COLUMNS, f"{name}: {RUNS_FILE}"),

@@ -1,4 +1,1 @@
-"""Is a revision's model better than another's, worse, or the same within noise?
-
-Also for two recipes, by all the seeds of a study.
-"""
+"""Is one model better than another, worse, or the same within noise? Likewise for two recipes."""

@@ -1,11 +1,20 @@
-"""Say whether a revision's model is better than another's, worse, or the same within noise.
+"""Say whether one model is better than another, worse, or the same within noise.
 
-Both are judged by their reports/predictions.csv, which is in Git: neither a checkout nor a
-remote is needed. BASE and REVISION are branches, tags, commits or experiments of `dvc exp`.
+Compares the predictions of two revisions of the project for the same test images. BASE and
+REVISION are branches, tags, commits, or experiments of `dvc exp`. With --recipes, compares two
+recipes of the study, by all their seeds.
 
-With --recipes, two recipes are compared by all their seeds in the study of studies/, and the
-verdict is to hold for other seeds too. `champion` is the one of the workspace's study,
-`main:champion` that of a revision's.
+Reads from Git, without checkout, data or remote: reports/, params.yaml and dvc.lock, with
+--recipes runs.csv, errors.csv and dvc.lock in studies/. Writes nothing.
+
+Examples:
+  python -m pipeline compare                     the workspace with main, on main with HEAD~1
+  python -m pipeline compare main my-branch
+  python -m pipeline compare --recipes original champion
+  python -m pipeline compare --recipes main:champion champion    main's study with this one
+
+Exit codes: 0 compared; 1 with --fail-if-worse, unless the loss is shown to be less than the
+margin; 2 error. Results older than their code are compared all the same, with a warning.
 """
 
 import argparse
@@ -29,10 +38,10 @@ STUDIES = "studies"
 
 
 def compare(base: Revision, revision: Revision, margin: float) -> Comparison:
-    """Return how the predictions of two revisions compare, ``margin`` in percentage points.
+    """Return how the predictions of two revisions differ, ``margin`` in percentage points.
 
     Raises:
-        PipelineError: A revision has no predictions, or they are of different images.
+        PipelineError: A revision has no predictions, or they are for different images.
     """
     return compare_predictions(_predictions(base), _predictions(revision), margin)
 
@@ -45,28 +54,23 @@ def _predictions(revision: Revision) -> pd.DataFrame:
 
 
 def main() -> int:
-    """Parse the command line, compare, print, and return the exit status."""
+    """Parse the command line, compare, print, and return the exit code."""
     parser = tool_parser("compare", __doc__)
-    parser.epilog = (
-        "Exit status: 0; with --fail-if-worse, 1 unless the revision is shown to be no worse than\n"
-        "the margin; 2 for errors. Results are judged as they are: that they are out of date is\n"
-        "told, but the gate for that is `python -m pipeline stale`."
-    )
-    parser.add_argument("base", nargs="?", metavar="BASE", help="default: main, on main HEAD~1")
-    parser.add_argument(
-        "revision", nargs="?", metavar="REVISION", help="default: what lies in the workspace"
-    )
+    parser.add_argument("base", nargs="?", metavar="BASE", help="(default: main; on main, HEAD~1)")
+    parser.add_argument("revision", nargs="?", metavar="REVISION", help="(default: the workspace)")
     parser.add_argument(
         "--recipes",
         nargs=2,
         metavar=("BASE", "RECIPE"),
-        help="compare two recipes instead, by all the seeds of a study",
+        help="compare two recipes of the study instead; REVISION:NAME is the recipe in the study "
+        "of that revision",
     )
     add_margin(parser)
     parser.add_argument(
         "--fail-if-worse",
         action="store_true",
-        help="exit with 1 unless the lower bound of the difference is above minus the margin",
+        help="exit with 1 unless the lower bound of the difference's 95%% interval is above "
+        "minus the margin",
     )
     arguments = parser.parse_args()
     if arguments.recipes and arguments.base:
@@ -81,11 +85,8 @@ def _compare_revisions(arguments: argparse.Namespace) -> bool:
     base = default_base() if arguments.base is None else resolve(arguments.base)
     revision = workspace() if arguments.revision is None else resolve(arguments.revision)
     comparison = compare(base, revision, arguments.margin)
-    made = [provenance(base), provenance(revision)]
-    sides = [
-        Side(base, comparison.base, outdated(base, made[0])),
-        Side(revision, comparison.revision, outdated(revision, made[1])),
-    ]
+    made = provenance(base), provenance(revision)
+    sides = [Side(found.revision, outdated(found)) for found in made]
     result = sides, comparison, differences(*made)
     show(comparison_page(*result), comparison_facts(*result), arguments.format)
     return comparison.is_no_worse
@@ -100,7 +101,11 @@ def _compare_recipes(arguments: argparse.Namespace) -> bool:
 
 
 def _recipe_side(name: str) -> RecipeSide:
-    """Return a recipe with its runs, ``name`` being as the user gave it."""
+    """Return a recipe with its runs.
+
+    Args:
+        name: As the user gave it: of the recipe, or the revision, a colon and the recipe.
+    """
     where, _, recipe = name.rpartition(":")
     revision = resolve(where) if where else workspace()
     runs, errors = (revision.read(f"{STUDIES}/{file}") for file in (RUNS_FILE, ERRORS_FILE))
@@ -114,7 +119,7 @@ def _recipe_side(name: str) -> RecipeSide:
         name,
         study.correct(recipe),
         study.known_labels,
-        outdated(revision, replace(made, lock=lock), RUNS_FILE),
+        outdated(replace(made, lock=lock), RUNS_FILE),
     )
 
 

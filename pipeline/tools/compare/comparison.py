@@ -11,7 +11,7 @@ from pipeline.runtime.errors import PipelineError
 from pipeline.tools.compare.statistics import (
     mcnemar_p_values,
     paired_bootstrap_interval,
-    smallest_provable_difference,
+    smallest_significant_difference,
 )
 
 IDENTICAL = "identical"
@@ -40,20 +40,20 @@ class Accuracy:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What the predictions of two classifiers, ``base`` and ``revision``, come to.
+    """How the predictions of two classifiers, ``base`` and ``revision``, differ.
 
     Differences are revision - base, as shares; the margin is in percentage points.
 
     Attributes:
-        images: Number of images that both have classified.
-        base: Accuracy of the one compared with.
-        revision: Accuracy of the other.
+        images: Number of images, which both have classified.
+        base: Accuracy of the base.
+        revision: Accuracy of the revision.
         low: Lower bound of the difference's 95% interval (paired bootstrap).
         high: Its upper bound.
         exact_p: Of McNemar's test.
         mid_p: Of McNemar's test.
-        margin: How much worse the revision may be and still count as no worse.
-        identical: Whether every image is given the same class by both.
+        margin: How much accuracy may be lost without harm.
+        identical: Whether both give every image the same class.
         by_class: A row per actual class that occurs, columns class, images, newly_right and
             newly_wrong.
         confusion_change: Signed, int64 (classes, classes): actual (row), predicted (column).
@@ -83,21 +83,26 @@ class Comparison:
 
     @property
     def difference(self) -> float:
-        """Of the accuracies."""
+        """The revision's accuracy minus the base's, a share."""
         return (self.revision.correct - self.base.correct) / self.images
 
     @property
-    def smallest_provable(self) -> float | None:
-        """The smallest difference that so many discordant images could have proven."""
-        return smallest_provable_difference(self.newly_right + self.newly_wrong, self.images)
+    def discordant(self) -> int:
+        """Images that only one of the two classifies correctly."""
+        return self.newly_right + self.newly_wrong
+
+    @property
+    def smallest_significant(self) -> float | None:
+        """The smallest significant difference, a share, with so many discordant images, if any."""
+        return smallest_significant_difference(self.discordant, self.images)
 
     @property
     def is_no_worse(self) -> bool:
-        """Whether it is shown, with 97.5% confidence, that the revision is not worse by the margin.
+        """Whether the loss is less than the margin, with 97.5% confidence.
 
-        Models that say the same of every image are taken for equal, however few images there are.
+        Models that give every image the same class count as equal, however few images there are.
         """
-        # Rounded, since -29 of 10,000 images are to be -0.29 points, not nearly so.
+        # Rounded, so that -29 of 10,000 images are -0.29 points exactly.
         return self.identical or round(100 * self.low, 9) > -self.margin
 
     @property
@@ -116,7 +121,7 @@ class Comparison:
 
     @property
     def sentence(self) -> str:
-        """The verdict with its figures, and what could have been proven."""
+        """The verdict with its figures, and the smallest significant difference."""
         images = f"{self.images:,} images"
         if self.identical:
             return (
@@ -130,20 +135,23 @@ class Comparison:
             NO_WORSE: f"Within noise, and no worse than {margin}",
             WITHIN_NOISE: "Within noise",
         }[self.verdict]
-        least = self.smallest_provable
-        provable = (
-            "no difference" if least is None else f"a difference of {points(least)} points or more"
+        least = self.smallest_significant
+        significant = (
+            f"only {self.discordant} of these {images} tell the two apart, too few for a "
+            "significant difference"
+            if least is None
+            else f"the smallest significant difference on these {images} is {points(least)} points"
         )
         return (
             f"{words}: {self.base.share:.2%} → {self.revision.share:.2%}, "
             f"{points(self.difference, signed=True)} points (95% interval "
             f"{points(self.low, signed=True)} to {points(self.high, signed=True)}); "
-            f"these {images} could have proven {provable}."
+            f"{significant}."
         )
 
 
 def compare_predictions(base: pd.DataFrame, revision: pd.DataFrame, margin: float) -> Comparison:
-    """Return the comparison of two tables of predictions, row by row.
+    """Return how two tables of predictions for the same images differ.
 
     Args:
         base: Columns actual and predicted, a row an image.
@@ -151,7 +159,7 @@ def compare_predictions(base: pd.DataFrame, revision: pd.DataFrame, margin: floa
         margin: In percentage points.
 
     Raises:
-        PipelineError: The actual classes differ, so the images do too.
+        PipelineError: The actual classes differ, so they are not the same images.
     """
     if len(base) != len(revision):
         raise PipelineError(

@@ -1,4 +1,4 @@
-"""A comparison of two revisions, set for people and for scripts."""
+"""A comparison of two revisions, as a page for people and as JSON types for scripts."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -8,8 +8,10 @@ from pipeline.evaluation.wording import setting
 from pipeline.history.changes import Change
 from pipeline.history.revisions import Revision
 from pipeline.runtime.lock import LOCK_FILE
-from pipeline.tools.compare.comparison import BETTER, WORSE, Accuracy, Comparison, points
+from pipeline.tools.compare.comparison import BETTER, WORSE, Comparison, points
 from pipeline.tools.page import Headline, Page, Table
+
+MOODS = {BETTER: "good", WORSE: "bad"}
 
 
 @dataclass(frozen=True)
@@ -18,24 +20,22 @@ class Side:
 
     Attributes:
         revision: Where its predictions come from.
-        accuracy: What they come to.
-        outdated: Files that have changed since they were made.
+        outdated: Files and folders that have changed since they were made.
     """
 
     revision: Revision
-    accuracy: Accuracy
     outdated: Sequence[str]
 
 
 def comparison_page(
     sides: Sequence[Side], comparison: Comparison, differing: Mapping[str, Sequence[Change]]
 ) -> Page:
-    """Return a comparison for people: the verdict first, what could explain it last.
+    """Return a comparison for people: the verdict first, possible explanations last.
 
     Args:
         sides: The base, then the revision.
         comparison: Of their predictions.
-        differing: What else differs between them, by the file that it is in.
+        differing: The other changes between them, by the file that they are in.
     """
     return [
         comparison_headline(comparison),
@@ -45,7 +45,7 @@ def comparison_page(
             for side in sides
             if side.outdated
         ),
-        _accuracy_table(sides),
+        _accuracy_table(sides, comparison),
         difference_table(comparison),
         class_table(comparison),
         confusion_table(comparison),
@@ -55,32 +55,31 @@ def comparison_page(
 
 def comparison_headline(comparison: Comparison) -> Headline:
     """Return the verdict."""
-    moods = {BETTER: "good", WORSE: "bad"}
-    return Headline(comparison.sentence, moods.get(comparison.verdict, "neutral"))
+    return Headline(comparison.sentence, MOODS.get(comparison.verdict, "neutral"))
 
 
-def _accuracy_table(sides: Sequence[Side]) -> Table:
+def _accuracy_table(sides: Sequence[Side], comparison: Comparison) -> Table:
     return Table(
         "Accuracy",
         ["revision", "correct", "accuracy", "95% interval (Wilson)"],
         [
             [
                 str(side.revision),
-                f"{side.accuracy.correct:,}",
-                f"{side.accuracy.share:.2%}",
-                f"{side.accuracy.low:.2%} to {side.accuracy.high:.2%}",
+                f"{accuracy.correct:,}",
+                f"{accuracy.share:.2%}",
+                f"{accuracy.low:.2%} to {accuracy.high:.2%}",
             ]
-            for side in sides
+            for side, accuracy in zip(sides, (comparison.base, comparison.revision), strict=True)
         ],
         numeric=[1, 2],
     )
 
 
 def difference_table(comparison: Comparison) -> Table:
-    """Return the difference in accuracy, and what speaks for and against its being real."""
+    """Return the difference in accuracy with its interval and tests."""
     low, high = (points(bound, signed=True) for bound in (comparison.low, comparison.high))
-    least = comparison.smallest_provable
-    provable = "none" if least is None else f"{points(least)} points"
+    least = comparison.smallest_significant
+    significant = "none" if least is None else f"{points(least)} points"
     return Table(
         "Difference",
         ["figure", "value"],
@@ -91,7 +90,7 @@ def difference_table(comparison: Comparison) -> Table:
             ["newly wrong", f"{comparison.newly_wrong} images"],
             ["McNemar's test, exact", f"p {_p_value(comparison.exact_p)}"],
             ["McNemar's test, mid-p", f"p {_p_value(comparison.mid_p)}"],
-            ["smallest provable difference", provable],
+            ["smallest significant difference", significant],
             ["margin", f"{comparison.margin:g} points"],
         ],
     )
@@ -124,7 +123,7 @@ def confusion_table(comparison: Comparison) -> Table | str:
 
 
 def changes_table(differing: Mapping[str, Sequence[Change]]) -> Table | str:
-    """Return what else differs between two revisions, file by file."""
+    """Return the other changes between two revisions, by the file that they are in."""
     rows = [
         [file, change.key, _value(file, change.old), _value(file, change.new)]
         for file, found in differing.items()
@@ -150,7 +149,7 @@ def _value(file: str, value: Any) -> str:
 
 def difference_facts(comparison: Comparison) -> dict[str, Any]:
     """Return the difference as JSON types, in percentage points: -0.17, not -0.1699999999999999."""
-    least = comparison.smallest_provable
+    least = comparison.smallest_significant
     return {
         "difference_points": round(100 * comparison.difference, 9),
         "interval_points": {
@@ -166,7 +165,6 @@ def comparison_facts(
     sides: Sequence[Side], comparison: Comparison, differing: Mapping[str, Sequence[Change]]
 ) -> dict[str, Any]:
     """Return a comparison as JSON types, its arguments those of ``comparison_page``."""
-    names = ("base", "revision")
     return {
         "verdict": comparison.verdict,
         "no_worse_than_margin": comparison.is_no_worse,
@@ -176,9 +174,11 @@ def comparison_facts(
                 "name": side.revision.name,
                 "commit": side.revision.commit,
                 "outdated": list(side.outdated),
-                "accuracy": asdict(side.accuracy),
+                "accuracy": asdict(accuracy),
             }
-            for name, side in zip(names, sides, strict=True)
+            for name, side, accuracy in zip(
+                ("base", "revision"), sides, (comparison.base, comparison.revision), strict=True
+            )
         },
         "images": comparison.images,
         **difference_facts(comparison),

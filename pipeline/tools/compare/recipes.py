@@ -1,4 +1,4 @@
-"""A comparison of two recipes, each by the networks that it has made with several seeds."""
+"""A comparison of two recipes, each by the networks that were trained with several seeds."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,25 +10,24 @@ from numpy.typing import NDArray
 
 from pipeline.runtime.errors import PipelineError
 from pipeline.tools.compare.comparison import BETTER, NO_WORSE, WITHIN_NOISE, WORSE, points
+from pipeline.tools.compare.page import MOODS
 from pipeline.tools.compare.statistics import two_way_bootstrap_interval
 from pipeline.tools.page import Headline, Page, Table
-
-MOODS = {BETTER: "good", WORSE: "bad"}
 
 
 @dataclass(frozen=True)
 class RecipeComparison:
-    """How the networks of two recipes, ``base`` and ``recipe``, do on the same images.
+    """How the networks of two recipes, ``base`` and ``recipe``, classify the same images.
 
     The difference is recipe - base, a share; the margin is in percentage points.
 
     Attributes:
-        images: Number of images that all have classified.
-        base: Accuracies of the runs of the one compared with, shape (seeds,).
-        recipe: Accuracies of the other's.
+        images: Number of images, which all have classified.
+        base: Accuracies of the base's runs, shape (seeds,).
+        recipe: Accuracies of the recipe's runs.
         low: Lower bound of the 95% interval of the difference of the means (two-way bootstrap).
         high: Its upper bound.
-        margin: How much worse the recipe may be and still count as no worse.
+        margin: How much accuracy may be lost without harm.
     """
 
     images: int
@@ -40,12 +39,12 @@ class RecipeComparison:
 
     @property
     def difference(self) -> float:
-        """Of the mean accuracies."""
+        """The recipe's mean accuracy minus the base's, a share."""
         return float(self.recipe.mean() - self.base.mean())
 
     @property
     def is_no_worse(self) -> bool:
-        """Whether it is shown, with 97.5% confidence, that it is not worse by the margin."""
+        """Whether the loss is less than the margin, with 97.5% confidence."""
         return round(100 * self.low, 9) > -self.margin
 
     @property
@@ -84,7 +83,7 @@ class RecipeSide:
         name: What the user calls it.
         correct: Which images its runs get right, shape (seeds, images).
         known_labels: The actual class by image, of the images that some run gets wrong.
-        outdated: Files that have changed since the runs were made.
+        outdated: Files and folders that have changed since the runs were made.
     """
 
     name: str
@@ -94,7 +93,7 @@ class RecipeSide:
 
 
 def compare_recipes(base: RecipeSide, recipe: RecipeSide, margin: float) -> RecipeComparison:
-    """Return the comparison of a recipe with the base, ``margin`` in percentage points.
+    """Return how two recipes differ, ``margin`` in percentage points.
 
     Raises:
         PipelineError: They are of different images, or there is a single run of one.
@@ -127,7 +126,7 @@ def recipe_page(sides: Sequence[RecipeSide], comparison: RecipeComparison) -> Pa
         Headline(comparison.sentence, MOODS.get(comparison.verdict, "neutral")),
         *(
             f"Out of date: {', '.join(side.outdated)} changed after the runs of {side.name} were "
-            "made. `dvc repro studies/dvc.yaml` brings them up to date."
+            "made. `make study` brings them up to date."
             for side in sides
             if side.outdated
         ),

@@ -1,7 +1,8 @@
-"""Statistics of two classifiers on the same images: is one of them really better?
+"""Statistics of two classifiers on the same images: is the difference more than chance?
 
-What tells them apart are the discordant images, which one classifies correctly and the other does
-not: ``gains`` of them speak for the second classifier, ``losses`` against it.
+Only discordant images tell them apart, those that one classifies correctly and the other does
+not: ``gains`` counts those that only the second classifies correctly, ``losses`` those that only
+the first does.
 """
 
 import numpy as np
@@ -14,9 +15,10 @@ from pipeline.evaluation.statistics import ALPHA
 def mcnemar_p_values(losses: int, gains: int) -> tuple[float, float]:
     """Return the exact p-value and the mid-p-value of McNemar's test, both two-sided.
 
-    If both classifiers are equally good, each discordant image speaks for either with
-    probability one half. The exact test keeps its level whatever the counts. Mid-p is less
-    conservative and keeps it nearly always (Fagerland, Lydersen and Laake, 2013).
+    Under the null hypothesis, that both classifiers are equally good, a discordant image is a
+    gain with probability one half. The exact test keeps its level whatever the counts. The
+    mid-p test is less conservative and nearly always keeps it (Fagerland, Lydersen and Laake,
+    2013).
     """
     discordant = losses + gains
     if not discordant:
@@ -29,12 +31,13 @@ def mcnemar_p_values(losses: int, gains: int) -> tuple[float, float]:
 def paired_bootstrap_interval(losses: int, gains: int, images: int) -> tuple[float, float]:
     """Return the 95% percentile interval of the difference in accuracy, a share.
 
-    A resample of the images, with what both classifiers say of each, is a sum of independent
-    draws of -1, 0 and 1. So the distribution over *all* resamples is at hand, from a power of
-    the characteristic function, and there is no seed that the interval could depend on.
+    The difference in a resample of the images is a sum of independent draws of -1, 0 and 1. Its
+    distribution over *all* resamples follows from a power of the characteristic function, so
+    nothing is drawn and no seed is needed.
 
-    Half an image is added to each cell of the 2 x 2 table (Agresti and Min, 2005). With few
-    discordant images the bare bootstrap covers far too seldom, and with none not at all.
+    Half an image is added to each cell of the 2 x 2 table (Agresti and Min, 2005). Without that,
+    the interval contains the true difference too seldom when few images are discordant, and has
+    no width when none is.
     """
     loss, gain = (losses + 0.5) / (images + 2), (gains + 0.5) / (images + 2)
     sums = np.arange(-images, images + 1)
@@ -47,11 +50,11 @@ def paired_bootstrap_interval(losses: int, gains: int, images: int) -> tuple[flo
     return float(sums[low] / images), float(-sums[high] / images)
 
 
-def smallest_provable_difference(discordant: int, images: int) -> float | None:
-    """Return the smallest difference in accuracy, a share, that the exact test calls real.
+def smallest_significant_difference(discordant: int, images: int) -> float | None:
+    """Return the smallest difference in accuracy, a share, that the exact test finds significant.
 
-    None where there are too few discordant images for any: with five, even five to none has
-    p = 0.0625.
+    None if no difference is, with so few discordant images: with five, even five gains and no
+    loss have p = 0.0625.
     """
     losses = int(binom.ppf(ALPHA / 2, discordant, 0.5)) - 1  # the most that is still significant
     return (discordant - 2 * losses) / images if losses >= 0 else None
@@ -62,19 +65,20 @@ def two_way_bootstrap_interval(
 ) -> tuple[float, float]:
     """Return the 95% percentile interval of the difference in mean accuracy of two recipes.
 
-    Resampled are the seeds of either recipe and, for both alike, the images: the difference is to
-    hold for other seeds and other images of the same kind. This is the pigeonhole bootstrap
-    (Owen, 2007), which counts what is neither the seed's nor the image's own doing three times,
-    so it is rather too wide there. For few seeds it would be too narrow; so their part is
-    stretched to what Student's t allows for.
+    Each resample draws seeds of either recipe and, the same for both, images. So the interval is
+    for other seeds and other images of the same kind. This is the pigeonhole bootstrap (Owen,
+    2007). It counts three times the variance that comes neither from the seed nor from the image
+    alone, which makes the interval rather too wide. For few seeds it would be too narrow, so the
+    deviations between seeds are scaled as in Student's t interval.
 
     Args:
         base: Which images the runs of a recipe get right, shape (seeds, images), two or more.
-        revision: The same of the other recipe, for the same images; seeds may be more or fewer.
+        revision: The same of the other recipe, for the same images; the number of seeds may
+            differ.
         resamples: How many; they are drawn with a fixed seed.
     """
     random = np.random.default_rng(0)
-    # Images that all runs judge alike are interchangeable: one column each, with a count.
+    # Images with the same column are interchangeable: each column once, with its count.
     patterns, counts = np.unique(np.vstack([base, revision]), axis=1, return_counts=True)
     images = base.shape[1]
     drawn = random.multinomial(images, counts / images, resamples)

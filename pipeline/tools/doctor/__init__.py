@@ -1,4 +1,4 @@
-"""What is good in a set-up, what is not, and what to do about it.
+"""The doctor: looks at a set-up, says what is wrong and what to do, and repairs after a kill.
 
-A check is a function that takes the project's folder and returns a ``Finding``.
+A check takes a folder and returns a ``Finding``. The docstring of each says what breaks without it.
 """

@@ -1,18 +1,19 @@
-"""A checkup: what was found of a set-up, whether that is good, and what to do."""
+"""A checkup: what the checks found of a set-up, whether that is good, and what to do."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from pipeline.runtime.errors import PipelineError
 from pipeline.tools.page import Headline, Page, Table
 
-# The environment is built anew only where make does not take it for up to date.
+# The environment is made anew only where make does not take it for up to date.
 SET_UP = (
     "`rm -f .venv/.installed && make setup`; without make, in the environment: "
     "`python -m pip install --require-hashes -r requirements.lock`"
 )
-LOCK_FILES = (Path("dvc.lock"), Path("studies/dvc.lock"))
+STUDIES = "studies"  # a DVC project of its own
 KILO = 1000
 
 
@@ -20,8 +21,8 @@ class Finding(NamedTuple):
     """What a check found.
 
     Attributes:
-        verdict: "problem" is what makes a run or the tests fail, or results that cannot be
-            trusted; "note" is what is worth knowing.
+        verdict: "problem" makes a run or the tests fail, or lets results go wrong unseen; "note"
+            is worth knowing.
         found: In words.
         advice: What to do; empty where it is good.
     """
@@ -34,32 +35,28 @@ class Finding(NamedTuple):
 Check = Callable[[Path], Finding | None]
 
 
-def good(found: str) -> Finding:
-    """Return a finding that asks for nothing."""
-    return Finding("good", found)
+good = partial(Finding, "good")
+note = partial(Finding, "note")
+problem = partial(Finding, "problem")
 
 
-def note(found: str, advice: str) -> Finding:
-    """Return a finding that is worth knowing."""
-    return Finding("note", found, advice)
+def dvc_projects(project: Path) -> list[Path]:
+    """Return the folders that are DVC projects: the pipeline's and, where it is, the studies'."""
+    studies = project / STUDIES
+    return [project, studies] if (studies / ".dvc").exists() else [project]
 
 
-def problem(found: str, advice: str) -> Finding:
-    """Return a finding that something will fail of, or go wrong unseen."""
-    return Finding("problem", found, advice)
-
-
-def examined(check: Check, project: Path) -> Finding | None:
-    """Return what a check finds of a project, if it applies; its own failure is a finding too."""
+def examined(check: Check, folder: Path) -> Finding | None:
+    """Return what a check finds in a folder, if it applies; a check that fails is a finding too."""
     try:
-        return check(project)
+        return check(folder)
     except ModuleNotFoundError as error:
-        return problem(f"not to be checked: {error}", SET_UP)
-    except Exception as error:  # noqa: BLE001 (one failure is not to hide what the others find)
+        return problem(f"cannot be checked: {error}", SET_UP)
+    except Exception as error:  # noqa: BLE001 (one failure must not hide what the others find)
         kind = "" if isinstance(error, PipelineError | OSError) else f"{type(error).__name__}: "
         return problem(
-            f"not to be checked: {kind}{' '.join(str(error).split())}",
-            "Mend what the message names, then look again",
+            f"cannot be checked: {kind}{' '.join(str(error).split())}",
+            "Correct what the message names, then run the doctor again",
         )
 
 
@@ -69,7 +66,7 @@ def with_problem(findings: Mapping[str, Finding]) -> bool:
 
 
 def checkup_page(findings: Mapping[str, Finding]) -> Page:
-    """Return the findings for people: what asks for something comes first."""
+    """Return the findings for people, problems first."""
     asking = [
         f"{finding.verdict.capitalize()}: {name}: {finding.found}.\nTo do: {finding.advice}."
         for verdict in ("problem", "note")
@@ -119,3 +116,8 @@ def some(names: Sequence[str], most: int = 5) -> str:
     """Return the first of some names, and how many more there are."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
+
+
+def shown(path: Path, folder: Path) -> str:
+    """Return a path as seen from a folder, if it is in there."""
+    return str(path.relative_to(folder) if path.is_relative_to(folder) else path)

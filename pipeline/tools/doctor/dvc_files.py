@@ -1,162 +1,152 @@
-"""What DVC keeps books of for itself: who is at work, runs that were, and files that it read."""
+"""What DVC writes for itself: the lock file, who is at work, the runs that it remembers.
+
+DVC writes these files in place. Killed in that moment, or on a full disk, it leaves a part, which
+the next DVC refuses.
+"""
 
 import json
 import re
-import sqlite3
+import shlex
 import time
-from contextlib import closing
 from pathlib import Path
 
+from pipeline.history.revisions import git
 from pipeline.runtime.errors import PipelineError, reason
-from pipeline.tools.doctor.checkup import Finding, good, note, problem, some
+from pipeline.runtime.lock import LOCK_FILE, parse_lock
+from pipeline.runtime.yaml import parse_yaml
+from pipeline.tools.doctor.checkup import Finding, counted, good, note, problem, shown, some
+from pipeline.tools.doctor.dvc_project import opened
 
-# Where DVC notes which process is at work on which files; no setting moves it.
+# Of a file DVC writes path, hash, md5, size and, of a folder, nfiles.
+CUT_OFF = re.compile(
+    rb"([^\n]|\n *- path: .*\n|\n *hash: md5\n|\n *md5: .*\n|\n *md5: .*\.dir\n *size: .*\n)\Z"
+)
+# Where DVC lists the processes at work and their files; no setting moves it.
 RWLOCK = ".dvc/tmp/rwlock"
-WHAT_IT_IS = "where it notes who is at work here"
-PATIENCE = 10  # seconds; it takes milliseconds
-PARTS = ".*.tmp"  # what DVC calls a file of a run until it is whole
-UNFINISHED = "what DVC was about to remember of a run as it ended"
+PARTS = ".*.tmp"  # what DVC calls the file of a run until it is whole
+PATIENCE = 10  # seconds that a run may take to be remembered; it takes milliseconds
+FIX = "`python -m pipeline doctor --fix`, when no DVC is at work here"
 
 
-def rwlock(project: Path) -> Finding:
-    """Return whether what DVC notes of who is at work here can be read, and is of now."""
+def lock_file(folder: Path) -> Finding:
+    """Return whether the lock file is whole.
+
+    Cut off between two entries it looks whole, and a training of hours runs again.
+    """
+    path = folder / LOCK_FILE
+    if not path.exists():
+        return note("there is none, so everything has to run", "`dvc repro`")
+    content = path.read_bytes()
+    if damage := lock_damage(content):
+        return problem(damage, f"{FIX}, takes it from Git")
+    before = git("cat-file", "blob", f"HEAD:./{LOCK_FILE}", folder=folder).stdout
+    committed = {} if lock_damage(before) else parse_lock(before, LOCK_FILE)
+    now = parse_lock(content, LOCK_FILE)
+    lost = [
+        name
+        for name, stage in committed.items()
+        if name not in now or stage.outs.keys() - now[name].outs.keys()
+    ]
+    if lost:
+        return note(
+            f"it lacks outputs that are in the last commit's, of {some(lost)}",
+            f"If DVC was killed as it wrote, `git checkout {LOCK_FILE}`, then `dvc repro`; "
+            "nothing, if it was you",
+        )
+    return good(f"{counted(len(now), 'stage')} recorded")
+
+
+def lock_damage(content: bytes) -> str | None:
+    """Return why DVC refuses a lock file; None where it does not."""
+    try:
+        parse_lock(content, LOCK_FILE)
+    except PipelineError as error:
+        return str(error)
+    return "cut off within its last entry" if CUT_OFF.search(content) else None
+
+
+def rwlock(folder: Path) -> Finding:
+    """Return whether DVC can read its list of the processes at work.
+
+    DVC refuses every run where it cannot.
+    """
+    if damage := rwlock_damage(folder):
+        return problem(damage, f"{FIX}, sets it aside")
+    return good("as DVC writes it, or none")
+
+
+def rwlock_damage(folder: Path) -> str | None:
+    """Return why DVC cannot read its list of the processes at work; None where it can."""
+    from dvc.rwlock import SCHEMA
     from voluptuous import Invalid
 
-    path = project / RWLOCK
-    advice = f"`rm -f {RWLOCK}`, when no DVC is at work here, nor in a container with this clone"
     try:
-        entries, written = json.loads(path.read_bytes()), path.stat().st_mtime
-        if entries == {}:
-            return good("nobody is at work here")
-        from dvc.rwlock import SCHEMA
-
-        SCHEMA(entries)
+        SCHEMA(json.loads((folder / RWLOCK).read_bytes()))
     except FileNotFoundError:
-        return good("none, as before the first run")
-    except (ValueError, RecursionError, Invalid) as error:
-        return problem(f"DVC cannot read {RWLOCK}, {WHAT_IT_IS}: {reason(error)}", advice)
-    readers = [who for some_who in entries.get("read", {}).values() for who in some_who]
-    workers = {who["pid"] for who in [*entries.get("write", {}).values(), *readers]}
-    strangers = sorted(pid for pid in workers if _is_stranger(pid, written))
-    if strangers:
-        # Not for sure: two containers with one clone have numbers of their own.
-        return note(
-            f"{RWLOCK}, {WHAT_IT_IS}, names process {some([str(pid) for pid in strangers])}, which "
-            "is another one than DVC by now; but `dvc repro` refuses to run beside it",
-            advice,
-        )
-    return good("as DVC writes it")
+        return None
+    except (ValueError, Invalid) as error:
+        return f"DVC cannot read its list of the processes at work: {reason(error)}"
+    return None
 
 
-def _is_stranger(pid: int, written: float) -> bool:
-    """Return whether a process looks like another one than was noted under its number.
+def run_cache(folder: Path) -> Finding:
+    """Return whether what DVC remembers of runs is as it wrote it.
 
-    Numbers come again, above all where a machine or a container has started anew; DVC itself only
-    asks whether there is such a process.
-
-    Args:
-        pid: Its number.
-        written: When it was noted, at the latest, in seconds.
+    DVC ends with an error that names nothing where it is not.
     """
-    import psutil
+    entries = [path for one in _run_folders(folder) for path in one.glob("*") if path.is_file()]
+    # With the folder: an empty one would stop DVC as well.
+    damaged = {path.parent for path in entries if not _is_whole(path)}
+    names = [shown(path, folder) for path in sorted({*damaged, *unfinished_runs(folder)})]
+    if not names:
+        return good(counted(len(entries), "run"))
+    return problem(
+        f"not as DVC writes it: {some(names)}",
+        f"`{shlex.join(['rm', '-rf', *names])}`; `dvc repro` runs again what it no longer knows of",
+    )
+
+
+def _is_whole(run: Path) -> bool:
+    """Return whether an entry of the run cache has the content that its name promises."""
+    from dvc.utils import dict_sha256
 
     try:
-        process = psutil.Process(pid)
-        # Clocks may be set, so the time alone says nothing for sure.
-        began, command = process.create_time(), " ".join(process.cmdline())
-    except (psutil.Error, ValueError, OverflowError):  # none that could be asked
+        found: str = dict_sha256(parse_yaml(run.read_bytes()), exclude=["size", "nfiles"])
+    except (ValueError, TypeError):
         return False
-    return began > written and "dvc" not in command
+    return found == run.name
 
 
-def runs_folder(project: Path) -> Path:
-    """Return where DVC remembers runs.
-
-    Raises:
-        PipelineError: DVC's settings cannot be read.
-    """
-    from dvc.config import Config, ConfigError
-
-    try:
-        cache = Config(str(project / ".dvc"))["cache"].get("dir")
-    except ConfigError as error:
-        raise PipelineError(f"DVC's settings cannot be read: {reason(error)}") from error
-    return Path(cache or project / ".dvc/cache", "runs")
-
-
-def run_folders(project: Path) -> list[Path]:
+def _run_folders(folder: Path) -> list[Path]:
     """Return the folders in which DVC remembers runs, one for each input that it ran with.
 
     Others may lie beside them, since people choose where the cache is.
-
-    Raises:
-        PipelineError: DVC's settings cannot be read.
     """
+    with opened(folder) as repo:
+        place = Path(repo.stage_cache.cache_dir)
     return [
-        folder
-        for folder in sorted(runs_folder(project).glob("[0-9a-f][0-9a-f]/*"))
-        if re.fullmatch(f"{folder.parent.name}[0-9a-f]{{62}}", folder.name)
+        path
+        for path in sorted(place.glob("[0-9a-f][0-9a-f]/*"))
+        if re.fullmatch(f"{path.parent.name}[0-9a-f]{{62}}", path.name)
     ]
 
 
-def unfinished_runs(project: Path) -> list[Path]:
+def unfinished_runs(folder: Path, patience: float | None = None) -> list[Path]:
     """Return the folders of runs that DVC was about to remember as it ended.
 
-    An empty one, or a part of a file there, stops every later DVC that looks for that run, with an
-    error that names nothing. Those of the last seconds are left out: other clones may share the
-    cache, and one may be at it. So are those of other users that cannot be read.
-
-    Raises:
-        PipelineError: DVC's settings cannot be read.
+    Args:
+        folder: A DVC project.
+        patience: Seconds for which such a folder counts as another clone's, which may share the
+            cache and be at work; ``PATIENCE`` by default.
     """
-    return [folder for folder in run_folders(project) if _is_unfinished(folder)]
+    age = PATIENCE if patience is None else patience
+    return [path for path in _run_folders(folder) if _is_unfinished(path, age)]
 
 
-def _is_unfinished(folder: Path) -> bool:
+def _is_unfinished(run: Path, age: float) -> bool:
     try:
-        is_left = not any(folder.iterdir()) or any(folder.glob(PARTS))
+        is_left = not any(run.iterdir()) or any(run.glob(PARTS))
         # Whatever was wrong with the clock when DVC ended.
-        return is_left and abs(time.time() - folder.stat().st_mtime) >= PATIENCE
-    except OSError:
+        return is_left and abs(time.time() - run.stat().st_mtime) >= age
+    except OSError:  # another user's, that cannot be read
         return False
-
-
-def remove_unfinished(folder: Path) -> None:
-    """Remove what DVC was about to remember of a run, and nothing else.
-
-    Raises:
-        OSError: It cannot be removed.
-    """
-    for part in folder.glob(PARTS):
-        part.unlink(missing_ok=True)
-    if not any(folder.iterdir()):
-        folder.rmdir()
-
-
-def damaged_memory(project: Path) -> list[str]:
-    """Return the folders of DVC's databases that are damaged, of this project or others.
-
-    DVC names the one that it fails of nowhere.
-    """
-    from dvc.config import Config
-    from dvc.dirs import site_cache_dir
-
-    settings = Config(str(project / ".dvc"))["core"]
-    place = Path(site_cache_dir(settings.get("site_cache_dir")), "repo").absolute()
-    found = {
-        str(place / database.relative_to(place).parts[0])
-        for database in place.glob("*/**/cache.db")
-        if _is_damaged(database)
-    }
-    return sorted(found) or [str(place)]
-
-
-def _is_damaged(database: Path) -> bool:
-    """Return whether a database of SQLite is none; False where it cannot be told."""
-    try:
-        with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as connection:
-            return bool(connection.execute("PRAGMA quick_check(1)").fetchone() != ("ok",))
-    except sqlite3.OperationalError:
-        return False
-    except sqlite3.DatabaseError:
-        return True

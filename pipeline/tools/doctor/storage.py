@@ -1,169 +1,95 @@
-"""DVC's storage: the cache, how it is linked to the work tree, and the remote."""
+"""Storage: the objects in DVC's cache, and the space on the disk."""
 
+import json
 import re
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+import shutil
+from collections import defaultdict
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
-from pipeline.runtime.errors import PipelineError
-from pipeline.runtime.lock import LockedStage, md5, read_lock
+from pipeline.runtime.lock import LOCK_FILE, md5, read_lock
 from pipeline.runtime.yaml import parse_yaml
-from pipeline.tools.doctor.checkup import Finding, counted, good, note, problem, size, some
-from pipeline.tools.doctor.dvc_files import run_folders, runs_folder, unfinished_runs
-from pipeline.tools.doctor.dvc_project import can_be_opened, opened
+from pipeline.tools.doctor.checkup import Finding, counted, good, problem, shown, size, some
+from pipeline.tools.doctor.dvc_project import opened
+
+CHECKPOINTS = "data/checkpoints"  # as in pipeline.training.checkpoint, which imports Keras
 
 
-def cache(project: Path) -> Finding | None:
-    """Return whether every object in the cache is what its name says; None without DVC.
+def cache(folder: Path) -> Finding:
+    """Return whether every object in DVC's cache has the bytes that its name promises.
 
-    DVC does not look at that again: it takes a read-only object for good.
+    DVC takes a read-only object for good, and puts damage into the work tree as "up to date".
     """
-    if not can_be_opened(project):
-        return None
-    with opened(project) as repo:
-        folder = Path(repo.cache.local.path)
+    place = _cache(folder)
     objects = {
         f"{path.parent.name}{path.name}": path
-        for path in sorted(folder.glob("*/*"))
+        for path in sorted(place.glob("*/*"))
         if re.fullmatch(r"[0-9a-f]{32}(\.dir)?", f"{path.parent.name}{path.name}")
     }
     damaged = [name for name, path in objects.items() if md5(path) != name.removesuffix(".dir")]
-    if damaged:
-        return _damage(project, objects, damaged)
-    if not objects:
-        return good(f"nothing in {_short(folder, project)} yet")
     total = size(sum(path.stat().st_size for path in objects.values()))
-    whole = f"all {counted(len(objects), 'object')}"
-    return good(f"{whole} in {_short(folder, project)} ({total}) have the bytes that they promise")
-
-
-def _damage(project: Path, objects: Mapping[str, Path], damaged: Sequence[str]) -> Finding:
-    """Return what is to be said and done of damaged objects."""
-    try:
-        stages: Iterable[LockedStage] = read_lock(project).values()
-    except PipelineError:
-        stages = ()
-    files = {
-        name: [path for stage in stages for path, found in stage.outs.items() if found == name]
-        for name in damaged
-    }
-    paths = {name: _short(objects[name], project) for name in damaged}
-    told = [paths[name] + (f" ({', '.join(files[name])})" if files[name] else "") for name in paths]
-    # The file in the work tree may come of the damaged object, and DVC remember it as good.
-    doomed = [*paths.values(), *(path for name in damaged for path in files[name])]
+    if not damaged:
+        return good(f"all {counted(len(objects), 'object')} ({total}) have the bytes they promise")
+    # The file in the work tree may be a copy of the damaged object that DVC takes for good.
+    outputs = _outputs(folder, objects)
+    doomed = [
+        path for name in damaged for path in (shown(objects[name], folder), *outputs.get(name, []))
+    ]
     return problem(
         "other bytes than the name promises, which DVC does not notice, in "
-        f"{len(damaged)} of {counted(len(objects), 'object')}: {some(told)}",
+        f"{len(damaged)} of {counted(len(objects), 'object')}: {some(doomed)}",
         f"`{shlex.join(['rm', '-rf', *doomed])}`, then `dvc repro` makes anew what dvc.lock knows "
         "(or `dvc pull` brings it from a remote); `make verify` tells whether the committed "
         "results are sound",
     )
 
 
-def run_cache(project: Path) -> Finding | None:
-    """Return whether what DVC remembers of runs is as it wrote it; None without DVC.
+def _cache(folder: Path) -> Path:
+    with opened(folder) as repo:
+        return Path(repo.cache.local.path)
 
-    What is damaged may stop DVC each time, with an error that names nothing.
+
+def _outputs(folder: Path, objects: Mapping[str, Path]) -> dict[str, list[str]]:
+    """Return the outputs that the lock file knows, and the files in them, by their hash."""
+    found = defaultdict(list)
+    stages = read_lock(folder).values()
+    for path, recorded in [entry for stage in stages for entry in stage.outs.items()]:
+        found[recorded].append(path)
+        if recorded.endswith(".dir") and recorded in objects:
+            with suppress(ValueError, LookupError, TypeError):  # the listing may be what is damaged
+                for file in json.loads(objects[recorded].read_bytes()):
+                    found[file["md5"]].append(f"{path}/{file['relpath']}")
+    return found
+
+
+def disk(folder: Path) -> Finding:
+    """Return whether there is room for a run that makes everything anew.
+
+    On a full disk DVC may wait for ever, without a word, to write its memory of files.
     """
-    if not can_be_opened(project):
-        return None
-    folder = runs_folder(project)
-    entries = [path for one in run_folders(project) for path in one.glob("*") if path.is_file()]
-    damaged = {path for path in entries if not _is_whole(path)}
-    # An empty folder would stop DVC as well.
-    left = {path.parent for path in entries if path not in damaged}
-    doomed = {path if path.parent in left else path.parent for path in damaged}
-    names = [_short(path, project) for path in sorted({*doomed, *unfinished_runs(project)})]
-    if not names:
-        return good(f"{counted(len(entries), 'run')} in {_short(folder, project)}")
+    place = _cache(folder)
+    existing = next(path for path in [place, *place.parents] if path.exists())
+    free = min(shutil.disk_usage(path).free for path in (folder, existing))
+    # One copy is in the work tree, one in the cache.
+    needed = 2 * _size_of_outputs(folder)
+    found = f"{size(free)} free, needed are up to {size(needed) if needed else '?'}"
+    if left := [path for path in (folder / CHECKPOINTS).rglob("*") if path.is_file()]:
+        total = size(sum(path.stat().st_size for path in left))
+        found += f"; {CHECKPOINTS} has {total} of trainings that were interrupted or are running"
+    if free >= needed:
+        return good(found)
     return problem(
-        f"other than DVC writes it is {some(names)}",
-        f"`{shlex.join(['rm', '-rf', *names])}`; `dvc repro` runs again what it no longer knows of",
+        found,
+        "Free some; or move the cache, `dvc cache dir --local /larger/disk`; or delete what only "
+        "other commits use of it, `dvc gc --workspace`",
     )
 
 
-def _is_whole(run: Path) -> bool:
-    """Return whether an entry of the run cache says what its name promises."""
-    from dvc.utils import dict_sha256
-
-    try:
-        found: str = dict_sha256(parse_yaml(run.read_bytes()), exclude=["size", "nfiles"])
-    except (ValueError, TypeError):
-        return False
-    return found == run.name
-
-
-def _short(path: Path, project: Path) -> str:
-    """Return a path as seen from the project, if it is in there."""
-    return str(path.relative_to(project) if path.is_relative_to(project) else path)
-
-
-def links(project: Path) -> Finding | None:
-    """Return how files get from the cache into the work tree, tried out; None without DVC."""
-    if not can_be_opened(project):
-        return None
-    from dvc_objects.fs.generic import test_links
-
-    with opened(project) as repo:
-        odb = repo.cache.local
-        wanted = list(odb.cache_types)
-        place = next(
-            folder for folder in [odb.path, *odb.fs.parents(odb.path)] if odb.fs.exists(folder)
-        )
-        # The file to link to is made beside this one, which need not be there.
-        beside = str(project / ".dvc/tmp/link")
-        kinds = ["reflink", "hardlink", "symlink", "copy"]
-        possible = test_links(kinds, odb.fs, str(place), repo.fs, beside)
-    used = next((kind for kind in wanted if kind in possible), None)
-    among = f"cache.type: {', '.join(wanted)}; possible here: {', '.join(possible)}"
-    if used is None:
-        return problem(
-            f"none of those wanted ({among})", "`dvc config --local cache.type reflink,copy`"
-        )
-    twice = ", so data lie here twice" if used == "copy" else ""
-    return good(f"{used}{twice} ({among})")
-
-
-def remote(project: Path) -> Finding | None:
-    """Return which remote shares the results, without contacting it; None without DVC."""
-    if not can_be_opened(project):
-        return None
-    with opened(project) as repo:
-        remotes, default = repo.config["remote"], repo.config["core"].get("remote")
-        options = {name: _option(repo.config, name) for name in remotes}
-    if not remotes:
-        return note(
-            "none is configured, so data and model are on this machine only",
-            "`dvc remote add --default storage s3://…`, or a folder; nothing, if that is enough",
-        )
-    places = ", ".join(f"{name} ({_public(remotes[name]['url'])})" for name in remotes)
-    if default not in remotes:
-        first = next(iter(remotes))
-        return note(
-            f"{places}, none of which is the default",
-            f"`dvc remote default{options[first]} {first}`",
-        )
-    if not remotes[default].get("verify"):
-        return note(
-            f"{places}: DVC would take what comes from {default} unseen",
-            f"`dvc remote modify{options[default]} {default} verify true`",
-        )
-    return good(f"{places}, not contacted")
-
-
-def _option(config: Any, remote: str) -> str:
-    """Return the option by which DVC finds a remote in the file that has its address."""
-    level = next(
-        level
-        for level in ("local", "repo", "global", "system")
-        if "url" in config.read(level)["remote"].get(remote, {})
-    )
-    return "" if level == "repo" else f" --{level}"
-
-
-def _public(url: str) -> str:
-    """Return an address without a user's name and password."""
-    parts = urlsplit(url)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+def _size_of_outputs(folder: Path) -> int:
+    """Return the bytes of all outputs that the lock file knows."""
+    if not (folder / LOCK_FILE).exists():
+        return 0
+    stages = parse_yaml((folder / LOCK_FILE).read_bytes())["stages"].values()
+    return sum(out.get("size", 0) for stage in stages for out in stage.get("outs", []))

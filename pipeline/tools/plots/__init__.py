@@ -1,1 +1,1 @@
-"""DVC's page of plots, with the libraries that draw them inside."""
+"""DVC's page of plots, with the JavaScript that draws them inside the page."""

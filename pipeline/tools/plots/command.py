@@ -1,7 +1,14 @@
-"""Write DVC's page of plots, which needs no network, and open it in the browser.
+"""Write a page of the pipeline's plots that needs no network, and open it in the browser.
 
-Without BASE the plots are those of the workspace; with BASE, a branch, tag, commit or experiment,
-its plots stand beside them.
+Reads what dvc.yaml lists under `plots`; with BASE, also from that revision, whose plots then
+stand beside those of the workspace. Writes dvc_plots/index.html and pictures beside it, and
+prints the page's path. The browser opens only where there is a screen.
+
+Examples:
+  python -m pipeline plots
+  python -m pipeline plots main --no-open
+
+Exit codes: 0 written, 2 error.
 """
 
 import os
@@ -13,16 +20,17 @@ from pathlib import Path
 from pipeline.history.dvc_command import dvc_environment, run_dvc
 from pipeline.history.revisions import PROJECT, resolve, without_repository
 from pipeline.runtime.errors import PipelineError
-from pipeline.tools.command_line import run_tool, tool_parser, write
-from pipeline.tools.plots.page import plots_page
+from pipeline.tools.command_line import run_tool, tool_parser
+from pipeline.tools.plots.template import plots_template
+
+FOLDER = "dvc_plots"  # as DVC calls it by default
 
 
-def plots(base: str | None = None, folder: Path = PROJECT / "dvc_plots") -> Path:
-    """Write the page of plots with its pictures into a folder and return the page's path.
+def plots(base: str | None = None) -> Path:
+    """Write the page of plots, with its pictures, and return its path.
 
     Args:
         base: The revision to show beside the workspace; none, if None.
-        folder: By default the one that DVC writes to by default.
 
     Raises:
         PipelineError: There is no such revision, or DVC made no page.
@@ -31,51 +39,50 @@ def plots(base: str | None = None, folder: Path = PROJECT / "dvc_plots") -> Path
         resolve(base)
     command = ["show"] if base is None else ["diff", base]
     title = "Plots" if base is None else f"Plots: workspace and {base}"
-    page = folder / "index.html"
-    page.unlink(missing_ok=True)  # where DVC writes none, an old one is not to be taken for it
-    with tempfile.TemporaryDirectory() as scratch:
+    page = PROJECT / FOLDER / "index.html"
+    page.unlink(missing_ok=True)  # an old one must not pass for the new one
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        Path(os.devnull).open("w", encoding="utf-8") as nowhere,  # DVC prints the address
+    ):
         template = Path(scratch) / "template.html"
-        template.write_text(plots_page(title), encoding="utf-8")
-        status = _run_dvc_plots(*command, "--html-template", str(template), "--out", str(folder))
-    if not page.exists():
-        raise PipelineError(
-            f"dvc plots {command[0]} made no page (exit status {status}); its message stands above"
-        )
-    return page
-
-
-def _run_dvc_plots(*arguments: str) -> int:
-    """Run ``dvc plots`` in the project and return its exit status; errors are shown."""
-    # The page's address, which it prints, is printed here once the page is known to be there.
-    with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
-        return run_dvc(
-            "plots",
-            *arguments,
+        template.write_text(plots_template(title), encoding="utf-8")
+        code = run_dvc(
+            *("plots", *command, "--html-template", str(template), "--out", FOLDER),
             folder=PROJECT,
             environment=without_repository(dvc_environment()),
             output=nowhere,
         )
+    if not page.exists():
+        raise PipelineError(
+            f"dvc plots {command[0]} made no page (exit code {code}); its message stands above"
+        )
+    return page
 
 
 def has_screen() -> bool:
-    """Return whether a browser has where to show itself.
+    """Return whether a browser has a screen to open on.
 
-    Python would otherwise start one for terminals, which takes the terminal over. ``BROWSER`` is
-    the user's own choice, which may lead to another machine's screen.
+    Without one, Python would start a browser in the terminal. ``BROWSER`` is the user's own
+    choice, which may open on another machine.
     """
     variables = {"BROWSER", "DISPLAY", "WAYLAND_DISPLAY"}
     return sys.platform in {"darwin", "win32"} or any(os.environ.get(name) for name in variables)
 
 
 def main() -> int:
-    """Parse the command line, write the page, print its path, open it, return the exit status."""
+    """Parse the command line, write the page, print its path, open it, return the exit code."""
     parser = tool_parser("plots", __doc__, formats=False)
-    parser.epilog = "Exit status: 0; 2 for errors."
-    parser.add_argument("base", nargs="?", metavar="BASE", help="default: the workspace alone")
-    parser.add_argument("--no-open", action="store_true", help="only print the page's path")
+    parser.add_argument(
+        "base",
+        nargs="?",
+        metavar="BASE",
+        help="branch, tag, commit, or experiment of `dvc exp` (default: none)",
+    )
+    parser.add_argument("--no-open", action="store_true", help="open no browser")
     arguments = parser.parse_args()
     page = plots(arguments.base)
-    write(f"{page}\n")
+    print(page, flush=True)
     if not arguments.no_open and has_screen():
         webbrowser.open(page.as_uri())
     return 0

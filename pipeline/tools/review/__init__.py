@@ -1,1 +1,1 @@
-"""What CI asks and says of a branch: what is stale, what changed, and the comment about it."""
+"""What a branch changed: is anything stale, a report for a pull request, and its comment."""

@@ -1,9 +1,18 @@
-"""Put a report on the pull requests whose newest commit it is about, as one comment each.
+"""Put a report on the pull requests whose newest commit it is about, as one comment on each.
 
-A comment of an earlier report is replaced. It runs in GitHub's CI, with a token that may write
-to pull requests: hence with Python alone, without any package. The report may come from a
-stranger's branch, so it says nothing of where it goes: the pull request is found by the commit
-that GitHub says was run, and no @name in it notifies anybody.
+Replaces the comment of an earlier report. Reads the report, and GITHUB_API_URL, GITHUB_REPOSITORY
+and GITHUB_TOKEN as a workflow sets them; asks GitHub which open pull requests are at the commit.
+Runs with Python alone: no package sees the token, which may write to pull requests.
+
+The report may come from a stranger's branch, so it does not say where it goes, and no @name in it
+notifies anybody. `gh pr comment --edit-last` is no way: it needs the pull request's number, which
+only the stranger's files could tell, and edits the last comment of any workflow, for all of them
+share one author.
+
+Example:
+  python -m pipeline comment report.md --owner me --branch my-branch --commit 4c60ab1...
+
+Exit codes: 0 commented, or no open pull request is at the commit; 1 error; 2 wrong arguments.
 """
 
 import argparse
@@ -15,20 +24,21 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from http.client import HTTPException
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 MARKER = "<!-- report of the pipeline -->"
 AUTHOR = "github-actions[bot]"
 VARIABLES = ["GITHUB_API_URL", "GITHUB_REPOSITORY", "GITHUB_TOKEN"]
-PAGE = 100
+PAGE = 100  # entries
 AT = re.compile(r"@|&(?:#0*64|#x0*40|commat);?", re.IGNORECASE)  # also as HTML writes it
 LONGEST = 60_000  # characters; GitHub takes 65,536
 TIMEOUT = 30  # seconds
 
 
 def comment(report: str, owner: str, branch: str, commit: str) -> list[int]:
-    """Put a report on the open pull requests from a branch, unless they have left the commit.
+    """Put a report on the open pull requests from a branch that are at the commit.
 
     Args:
         report: Markdown.
@@ -41,41 +51,38 @@ def comment(report: str, owner: str, branch: str, commit: str) -> list[int]:
 
     Raises:
         OSError: GitHub cannot be reached, or refuses.
-        HTTPException: It breaks off.
-        ValueError: Its answer is no JSON.
-        LookupError: Its answer is not what it documents.
+        HTTPException: GitHub breaks off.
+        ValueError: GitHub's answer is no JSON.
+        LookupError: GitHub's answer lacks something that it documents.
         TypeError: Likewise.
     """
     head = urllib.parse.quote(f"{owner}:{branch}", safe="")
-    from_branch = _pages(f"pulls?state=open&head={head}")
-    pulls = [pull for pull in from_branch if _is_about(commit, pull["head"]["sha"])]
-    for pull in pulls:
-        comments = _pages(f"issues/{pull['number']}/comments?")
+    pulls = _pages(f"pulls?state=open&head={head}")
+    numbers = [pull["number"] for pull in pulls if _is_about(commit, pull["head"]["sha"])]
+    for number in numbers:
         earlier = [
             one["id"]
-            for one in comments
+            for one in _pages(f"issues/{number}/comments?")
             if (one["user"] or {}).get("login") == AUTHOR and (one["body"] or "").startswith(MARKER)
         ]
-        content = {"body": _body(report)}
-        if earlier:
-            _request("PATCH", f"issues/comments/{earlier[0]}", content)
-        else:
-            _request("POST", f"issues/{pull['number']}/comments", content)
-    return [pull["number"] for pull in pulls]
+        method, path = (
+            ("PATCH", f"issues/comments/{earlier[0]}")
+            if earlier
+            else ("POST", f"issues/{number}/comments")
+        )
+        _request(method, path, {"body": _body(report)})
+    return numbers
 
 
 def _is_about(commit: str, newest: str) -> bool:
-    """Return whether a report of a commit is still one of the newest commit of a branch.
-
-    So it is if the newest does no more than follow it: as the one with the results does.
-    """
+    """Return whether a commit is the newest of a branch, or followed by its results only."""
     if newest == commit:
         return True
     return [parent["sha"] for parent in _request("GET", f"commits/{newest}")["parents"]] == [commit]
 
 
 def _body(report: str) -> str:
-    """Return a comment's text: marked, harmless, and not longer than GitHub takes."""
+    """Return a comment's text: marked, without mentions, and not longer than GitHub takes."""
     text = AT.sub("@\N{ZERO WIDTH SPACE}", report)
     if len(text) > LONGEST:
         text = f"(Cut off: the run has all of it.)\n\n{text[:LONGEST]}\n"
@@ -85,13 +92,12 @@ def _body(report: str) -> str:
 def _pages(path: str) -> list[Any]:
     """Return the entries of a list of GitHub's, from all of its pages."""
     entries: list[Any] = []
-    number = 1
-    while True:
+    for number in count(1):
         page = _request("GET", f"{path}&per_page={PAGE}&page={number}")
         entries += page
         if len(page) < PAGE:
-            return entries
-        number += 1
+            break
+    return entries
 
 
 def _request(method: str, path: str, content: dict[str, str] | None = None) -> Any:
@@ -113,16 +119,15 @@ def _request(method: str, path: str, content: dict[str, str] | None = None) -> A
 
 
 def main() -> None:
-    """Parse the command line, comment, and say where."""
+    """Parse the command line, comment, and print where."""
     parser = argparse.ArgumentParser(
         prog="python -m pipeline comment",
         description=__doc__,
-        epilog=f"To be set, as in a workflow: {', '.join(VARIABLES)}.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("report", type=Path, help="a file of Markdown")
-    parser.add_argument("--owner", required=True, help="of the repository with the branch")
-    parser.add_argument("--branch", required=True)
+    parser.add_argument("report", type=Path, metavar="REPORT", help="a file of Markdown")
+    parser.add_argument("--owner", required=True, help="of the repository that has the branch")
+    parser.add_argument("--branch", required=True, help="that the report is about")
     parser.add_argument("--commit", required=True, help="that the report is about")
     arguments = parser.parse_args()
     missing = [name for name in VARIABLES if not os.environ.get(name)]

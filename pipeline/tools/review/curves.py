@@ -1,4 +1,4 @@
-"""Two trainings' learning curves, set for people."""
+"""The learning curves of two trainings, as a table and a chart for people."""
 
 import math
 
@@ -11,11 +11,11 @@ BLUE, VERMILION = "#0072B2", "#D55E00"  # of Okabe and Ito's colour-blind-safe s
 
 
 def curves_page(before: pd.DataFrame | None, after: pd.DataFrame | None) -> Page:
-    """Return what became of validation, as a table and a chart.
+    """Return accuracy and loss on the validation set before and after, as a table and a chart.
 
     Args:
-        before: Learning curves as ``read_curves`` gives them; None where there are none.
-        after: Others, to be held against them.
+        before: Learning curves as ``parse_curves`` returns them; None where there are none.
+        after: The other ones, likewise.
     """
     if before is None or after is None:
         return [] if after is None else [_table(after.head(0), after)]
@@ -47,7 +47,7 @@ def _table(before: pd.DataFrame, after: pd.DataFrame) -> Table:
 def _chart(before: pd.DataFrame, after: pd.DataFrame) -> Page:
     """Return validation accuracy by epoch, as a chart that GitHub draws: Mermaid's."""
     last = min(len(before), len(after))
-    # The first epochs would press all that follows together, and a chart has its limits.
+    # The first epochs are left out: beside their range, later differences would not be visible.
     first = last // 10 + 1
     step = math.ceil((last - first + 1) / MOST_POINTS)
     epochs = range(first, last + 1, step)

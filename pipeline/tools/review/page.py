@@ -1,4 +1,4 @@
-"""What a branch changed, on one page for a pull request."""
+"""The report of what a branch changed, as a page for a pull request."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,14 +25,14 @@ from pipeline.tools.review.curves import curves_page
 
 @dataclass(frozen=True)
 class Results:
-    """What a revision holds of results; nothing where it lacks a file.
+    """The results of a revision; empty where it lacks a file.
 
     Attributes:
         revision: Where they come from.
-        outdated: Files that have changed since its predictions were made.
+        outdated: Files and folders that have changed since its predictions were made.
         lock: What DVC recorded of every stage.
         metrics: The metrics, as JSON types.
-        curves: The learning curves, columns as ``read_curves`` gives them.
+        curves: The learning curves, as ``parse_curves`` returns them.
     """
 
     revision: Revision
@@ -57,11 +57,11 @@ def report_page(
     Args:
         before: The results that the branch started from.
         after: Its own.
-        comparison: Of their predictions; why there is none, where it is a text.
-        differing: What else differs between them, by the file that it is in.
-        stale: What of ``after`` is out of date.
-        outcomes: What the last run did with every stage; empty if nobody recorded it.
-        notes: What else is to be said, such as why something is missing.
+        comparison: Of their predictions; a text says why there is none.
+        differing: The other changes between them, by the file that they are in.
+        stale: Which stages of ``after`` are out of date.
+        outcomes: What the last run did with every stage; empty if it was not recorded.
+        notes: Sentences about other things, such as why something is missing.
     """
     return [
         *_verdict(after, comparison, stale),
@@ -77,7 +77,7 @@ def report_page(
 
 
 def _verdict(after: Results, comparison: Comparison | str, stale: Staleness) -> Page:
-    """Return the comparison's verdict; none of predictions that the branch has not made."""
+    """Return the comparison's verdict, or that the branch has not made its predictions yet."""
     found = (
         comparison_headline(comparison)
         if isinstance(comparison, Comparison)
@@ -91,7 +91,7 @@ def _verdict(after: Results, comparison: Comparison | str, stale: Staleness) -> 
 
 
 def _details(comparison: Comparison) -> Page:
-    """Return what a reader of the verdict need not see at once, folded."""
+    """Return the tables of the comparison, folded."""
     return [
         "<details><summary>Statistics, classes and confusion matrix</summary>",
         difference_table(comparison),

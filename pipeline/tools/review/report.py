@@ -1,8 +1,14 @@
-"""Report what a branch changed, as one Markdown page: is the result better, worse or noise?
+"""Report what a branch changed, as one page of Markdown for a pull request.
 
-Compared are what lies here and the commit at which the branch left BASE: predictions,
-metrics, stages, parameters, environment, code and learning curves, all from Git and DVC's
-metadata. Neither data nor a remote is needed.
+Compares the workspace with the commit at which the branch left BASE: predictions, metrics,
+stages, parameters, environment, code and learning curves. Reads Git, reports/, params.yaml,
+dvc.yaml and dvc.lock, without data or remote. Writes the page to standard output only.
+
+Examples:
+  python -m pipeline report
+  dvc repro | tee repro.log; python -m pipeline report main --log repro.log > report.md
+
+Exit codes: 0 reported, whatever the result; 2 error.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,7 +31,7 @@ from pipeline.history.revisions import (
 from pipeline.history.staleness import staleness
 from pipeline.report.curves import CURVES_FILE, parse_curves
 from pipeline.runtime.errors import PipelineError
-from pipeline.tools.command_line import add_margin, run_tool, tool_parser, write
+from pipeline.tools.command_line import add_margin, run_tool, tool_parser
 from pipeline.tools.compare.comparison import Comparison, compare_predictions
 from pipeline.tools.page import Page, as_markdown
 from pipeline.tools.review.page import Results, report_page
@@ -35,16 +41,16 @@ T = TypeVar("T")
 
 
 def report(base: Revision, margin: float, log: str) -> Page:
-    """Return what lies in the workspace against a commit that it came from.
+    """Return how the workspace differs from a commit that it came from.
 
     Args:
         base: The commit.
         margin: Of the comparison, in percentage points.
-        log: What ``dvc repro`` printed; empty if nobody recorded it.
+        log: The output of ``dvc repro``; empty if it was not recorded.
 
     Raises:
-        PipelineError: Parameters, environment or lock file are not what they should be, or DVC
-            cannot read the pipeline.
+        PipelineError: Parameters, environment or lock file are malformed, or DVC cannot read the
+            pipeline.
     """
     head = str(resolve("HEAD").commit)[:7]
     revisions = base, Revision(f"{WORKSPACE} on {head}", None)
@@ -52,7 +58,7 @@ def report(base: Revision, margin: float, log: str) -> Page:
     notes: list[str] = []
 
     def read(revision: Revision, path: str, parse: Callable[[bytes, str], T]) -> T | None:
-        """Return a report's content, or None with a note if it is not what it should be."""
+        """Return a report's content, or None with a note if it is malformed."""
         content = revision.read(path)
         try:
             return None if content is None else parse(content, f"{revision}: {path}")
@@ -63,7 +69,7 @@ def report(base: Revision, margin: float, log: str) -> Page:
     before, after = (
         Results(
             revision,
-            outdated(revision, origin),
+            outdated(origin),
             origin.lock,
             read(revision, METRICS_FILE, parse_json) or {},
             read(revision, CURVES_FILE, parse_curves),
@@ -85,7 +91,7 @@ def report(base: Revision, margin: float, log: str) -> Page:
 def _compare(
     revisions: Sequence[Revision], predictions: Sequence[pd.DataFrame | None], margin: float
 ) -> Comparison | str:
-    """Return how the predictions compare, or why they cannot be."""
+    """Return how the predictions differ, or why they cannot be compared."""
     before, after = predictions
     if before is None or after is None:
         lacking = revisions[0] if before is None else revisions[1]
@@ -97,20 +103,25 @@ def _compare(
 
 
 def main() -> int:
-    """Parse the command line, report, and return the exit status."""
+    """Parse the command line, report, and return the exit code."""
     parser = tool_parser("report", __doc__, formats=False)
-    parser.add_argument("base", nargs="?", metavar="BASE", help="default: main, on main HEAD~1")
+    parser.add_argument(
+        "base",
+        nargs="?",
+        metavar="BASE",
+        help="branch, tag, commit, or experiment of `dvc exp` (default: main; on main, HEAD~1)",
+    )
     parser.add_argument(
         "--log",
         type=Path,
         metavar="FILE",
-        help="what `dvc repro` printed, to say which stages ran (`dvc repro | tee FILE`)",
+        help="output of `dvc repro`, which says which stages ran (default: none)",
     )
     add_margin(parser)
     arguments = parser.parse_args()
     base = default_base() if arguments.base is None else resolve(arguments.base)
     log = arguments.log.read_text(encoding="utf-8", errors="replace") if arguments.log else ""
-    write(as_markdown(report(merge_base(base), arguments.margin, log)))
+    print(as_markdown(report(merge_base(base), arguments.margin, log)), end="")
     return 0
 
 

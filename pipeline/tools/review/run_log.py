@@ -1,8 +1,8 @@
-"""What ``dvc repro`` printed: which stages ran, and which were spared."""
+"""The output of ``dvc repro``: which stages ran, and which were skipped."""
 
 import re
 
-# What DVC 3.67 says of a stage, and what that comes to.
+# What DVC 3.67 prints of a stage, and what it means.
 MESSAGES = {
     r"Running stage '(.+)':": "ran",
     r"Stage '(.+)' is cached - skipping run, checking out outputs": "from the run cache",
@@ -12,9 +12,9 @@ MESSAGES = {
 
 
 def parse_run_log(text: str) -> dict[str, str]:
-    """Return what became of every stage: "ran", "from the run cache", "unchanged" or "failed".
+    """Return the outcome of every stage: "ran", "from the run cache", "unchanged" or "failed".
 
-    A stage that the log does not mention, since the run failed before it, is not in it.
+    A stage is missing if the run failed before it.
     """
     return {
         found[1]: outcome

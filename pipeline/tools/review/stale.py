@@ -1,8 +1,14 @@
-"""Say which stages `dvc repro` would have to run, and why, from Git and DVC's metadata alone.
+"""Say which stages `dvc repro` would run, and why, without data, cache or remote.
 
-No data, no cache and no remote are needed: data that are not here count as what dvc.lock says
-of them. Data that are here are looked at. Of the pipeline in the root's dvc.yaml; a stage that
-is frozen, or that runs always, is never out of date.
+Reads the pipeline in dvc.yaml, dvc.lock, params.yaml, the code and reports/. Writes nothing. Data
+that are not here count as dvc.lock has them; data that are here are checked. Not looked at are
+the study, and stages that are frozen or always run.
+
+Examples:
+  python -m pipeline stale
+  python -m pipeline stale --format json
+
+Exit codes: 0 nothing to run, 1 something to run, 2 error.
 """
 
 from pipeline.history.dvc_command import dvc_environment
@@ -13,7 +19,7 @@ from pipeline.tools.page import Headline, Page, Table
 
 
 def stale() -> Staleness:
-    """Return what has to run in the workspace.
+    """Return which stages have to run in the workspace.
 
     Raises:
         PipelineError: DVC cannot read the pipeline.
@@ -29,10 +35,8 @@ def _page(found: Staleness) -> Page:
 
 
 def main() -> int:
-    """Parse the command line, look, print, and return the exit status."""
-    parser = tool_parser("stale", __doc__)
-    parser.epilog = "Exit status: 0 where nothing has to run, 1 where something has, 2 for errors."
-    arguments = parser.parse_args()
+    """Parse the command line, look, print, and return the exit code."""
+    arguments = tool_parser("stale", __doc__).parse_args()
     found = stale()
     facts = {"sentence": found.sentence, "stale": found.reasons, "following": found.following}
     show(_page(found), facts, arguments.format)

@@ -1,1 +1,1 @@
-"""Do the committed results come out again, when everything is run from scratch elsewhere?"""
+"""Does a commit give its own results again, when it is run from scratch in a clean clone?"""

@@ -1,4 +1,4 @@
-"""A clean clone: a revision run from scratch, on nothing but what is committed."""
+"""Run a revision from scratch in a clean clone, with nothing but what is committed."""
 
 import os
 import shutil
@@ -13,55 +13,56 @@ from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.lock import LOCK_FILE, Lock
 from pipeline.runtime.yaml import parse_yaml
 
-# The clone's own cache, whatever this user has set: nothing is to come from elsewhere or go there.
+# The clone has a cache of its own, whatever this user has set, so nothing comes from another one.
 CONFIG = "[cache]\n    dir = cache\n"
 
 
 def run_in_clone(revision: Revision, locked: Lock, folder: Path, scratch: Path) -> Path:
     """Run a revision's pipeline from scratch and return the project's folder in the clone.
 
-    The run cache of DVC is off, and progress goes to standard error.
+    DVC's run cache is off, and progress goes to standard error. Only the pipeline in the root
+    folder runs: studies/ is a DVC project of its own.
 
     Args:
         revision: A commit.
-        locked: What its lock holds.
+        locked: Its lock file.
         folder: Empty; the clone is made in it.
-        scratch: For what DVC keeps outside of projects.
+        scratch: For files that DVC keeps outside of projects.
 
     Raises:
-        PipelineError: The lock is not about what is committed with it, a stage fails, or the
-            pipeline works outside of its folder.
+        PipelineError: The lock file is stale, a stage fails, or the pipeline writes outside of
+            its folder.
     """
     project = clone(revision, folder)
     if (project / ".dvc").is_symlink() or not (project / ".dvc").is_dir():
         raise PipelineError(f"{revision}: no folder .dvc there, so no project of DVC")
     _refuse_working_directories(revision, project)
     (project / ".dvc/config.local").write_text(CONFIG, encoding="utf-8")
-    surroundings = _surroundings(scratch)
-    _refuse_stale(revision, project, surroundings)
+    environment = _environment(scratch)
+    _refuse_stale(revision, project, environment)
     _remove_results(project, locked)
-    status = run_dvc(
+    code = run_dvc(
         *("repro", "--force", "--no-run-cache", "--no-commit"),
         folder=project,
-        environment=surroundings,
+        environment=environment,
         output=sys.stderr,
     )
-    if status:
+    if code:
         raise PipelineError(
-            f"{revision} does not run in a clean clone: dvc repro ended with exit status "
-            f"{status}; its message stands above"
+            f"{revision} does not run in a clean clone: dvc repro ended with exit code {code}; "
+            "its message stands above"
         )
     return project
 
 
-def _surroundings(scratch: Path) -> dict[str, str]:
-    """Return the variables for DVC in the clone: those of this process, but no traces elsewhere."""
+def _environment(scratch: Path) -> dict[str, str]:
+    """Return this process's variables, changed so that DVC and the stages keep to the clone."""
     variables = without_repository(dvc_environment())
     variables["DVC_SITE_CACHE_DIR"] = str(scratch / "dvc")
     mirror = variables.get("MNIST_MIRROR", "").strip()
-    if mirror and Path(mirror).is_dir():  # which may be named as seen from here
+    if mirror and Path(mirror).is_dir():  # it may be relative to this folder
         variables["MNIST_MIRROR"] = str(Path(mirror).absolute())
-    # The stages are to import the clone's modules, not those that lie here.
+    # The stages import the clone's modules, not those of the workspace.
     variables.pop("PYTHONSAFEPATH", None)
     paths = variables.pop("PYTHONPATH", "").split(os.pathsep)
     elsewhere = [
@@ -74,24 +75,24 @@ def _surroundings(scratch: Path) -> dict[str, str]:
     return variables
 
 
-def _refuse_stale(revision: Revision, project: Path, surroundings: Mapping[str, str]) -> None:
-    """Refuse a lock that is not about the revision's own code, parameters and reports."""
+def _refuse_stale(revision: Revision, project: Path, environment: Mapping[str, str]) -> None:
+    """Refuse a lock file of other code, parameters or reports than those committed with it."""
     try:
-        stale = staleness(project, surroundings)
+        stale = staleness(project, environment)
     except PipelineError as error:
         raise PipelineError(f"{revision}: {error}") from error
     if stale:
-        blamed = (
-            f"{stage} ({reason})" for stage, reasons in stale.reasons.items() for reason in reasons
+        reasons = (
+            f"{stage} ({reason})" for stage, found in stale.reasons.items() for reason in found
         )
         raise PipelineError(
-            f"{revision}: {LOCK_FILE} is stale, since it is not about what is committed with it: "
-            f"{', '.join(blamed)}. Run `dvc repro` and commit what it changes."
+            f"{revision}: {LOCK_FILE} is stale, it is not of the files committed with it: "
+            f"{', '.join(reasons)}. Run `dvc repro` and commit what it changes."
         )
 
 
 def _refuse_working_directories(revision: Revision, project: Path) -> None:
-    """Refuse stages with a ``wdir``: the lock gives their paths without saying from where."""
+    """Refuse stages with a ``wdir``: the lock file does not say where their paths start."""
     try:
         stages = parse_yaml((project / "dvc.yaml").read_bytes())["stages"]
         where = [name for name, stage in stages.items() if "wdir" in stage.get("do", stage)]
@@ -102,16 +103,16 @@ def _refuse_working_directories(revision: Revision, project: Path) -> None:
 
 
 def _remove_results(project: Path, locked: Lock) -> None:
-    """Remove the committed reports and the lock, so that no stage can live on what it left.
+    """Remove the committed outputs and the lock file, so that a stage must write its outputs.
 
     Raises:
-        PipelineError: A result lies outside of the clone, where a run would overwrite it.
+        PipelineError: An output lies outside of the clone, where a run would overwrite it.
     """
     results = [project / path for stage in locked.values() for path in stage.outs]
     for result in results:
         if not result.resolve().is_relative_to(project.resolve()):
             raise PipelineError(
-                f"{result}: the pipeline writes outside of its project, so it cannot be run aside"
+                f"{result}: the pipeline writes outside of its project, so a clone cannot run it"
             )
     for result in [*results, project / LOCK_FILE]:
         if result.is_dir() and not result.is_symlink():

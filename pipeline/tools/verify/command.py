@@ -1,15 +1,22 @@
-"""Prove that the committed results can be had again: run everything from scratch and compare.
+"""Run a commit from scratch in a clean clone, and compare every output with its dvc.lock.
 
-A temporary clone of REVISION runs the whole pipeline, and every output is held against that
-revision's dvc.lock. The workspace is not touched. There are three verdicts:
+Reads the commit from Git, and the raw data from this machine's cache, MNIST_MIRROR or the
+mirrors. Writes to a temporary clone only; the workspace stays as it is. Takes as long as
+`dvc repro --force`. There are three verdicts:
 
-  reproduced      every byte is the same
-  consistent      not so, but the environment differs, all that does not come from training
-                  is the same, and the predictions agree: the 95% interval of the difference
-                  in accuracy, as `compare` gives it, lies within the margin on both sides
-                  (and the committed metrics give the committed predictions' accuracy)
-  not reproduced  anything else, with the first stage whose output differs, or with what
-                  changed while a stage ran
+  reproduced      every byte of every output is the same
+  consistent      only outputs of training and after it differ, the environment differs too, and
+                  the predictions agree: the 95% interval of the difference in accuracy, as
+                  `compare` gives it, lies within the margin on both sides (and the
+                  committed metrics have the accuracy of the committed predictions)
+  not reproduced  anything else; named is the first stage whose output differs, or what changed
+                  while a stage ran
+
+Examples:
+  python -m pipeline verify
+  python -m pipeline verify v1.0 --keep /tmp/v1    leaves the clone there, to look into
+
+Exit codes: 0 reproduced or consistent, 1 not reproduced, 2 error.
 """
 
 import json
@@ -26,7 +33,7 @@ from pipeline.history.provenance import ENVIRONMENT_FILE, METRICS_FILE, parse_js
 from pipeline.history.revisions import Revision, resolve
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.lock import LOCK_FILE, Lock, entries, parse_lock, read_lock
-from pipeline.tools.command_line import percentage_points, run_tool, show, tool_parser
+from pipeline.tools.command_line import add_margin, run_tool, show, tool_parser
 from pipeline.tools.compare.comparison import Comparison, compare_predictions
 from pipeline.tools.verify.clean_clone import run_in_clone
 from pipeline.tools.verify.page import reproduction_facts, reproduction_page
@@ -34,21 +41,21 @@ from pipeline.tools.verify.reproduction import NOT_REPRODUCED, Reproduction
 
 
 def verify(revision: Revision, margin: float, keep: Path | None = None) -> Reproduction:
-    """Return what came out when a revision was run from scratch.
+    """Run a revision from scratch and return how its outputs differ from the committed ones.
 
     Args:
         revision: A commit.
-        margin: Of the predictions' agreement, in percentage points.
+        margin: How far the accuracies may differ, in percentage points.
         keep: Where the clone is made and stays; None for a temporary one.
 
     Raises:
-        PipelineError: The revision promises nothing, since it has no lock or a stale one, or
-            its pipeline does not run, or not in a folder of its own.
+        PipelineError: The revision has no lock file or a stale one, or its pipeline does not run,
+            or writes outside of its folder.
     """
-    promised = revision.read(LOCK_FILE)
-    if promised is None:
-        raise PipelineError(f"{revision}: no {LOCK_FILE} there, so nothing is promised")
-    locked = parse_lock(promised, f"{revision}: {LOCK_FILE}")
+    content = revision.read(LOCK_FILE)
+    if content is None:
+        raise PipelineError(f"{revision}: no {LOCK_FILE} there, so there is nothing to verify")
+    locked = parse_lock(content, f"{revision}: {LOCK_FILE}")
     with _folders(keep) as (folder, scratch):
         _say(f"Running the pipeline of {revision} from scratch, in a clone of its own\n")
         project = run_in_clone(revision, locked, folder, scratch)
@@ -70,7 +77,7 @@ def verify(revision: Revision, margin: float, keep: Path | None = None) -> Repro
 
 @contextmanager
 def _folders(keep: Path | None) -> Iterator[tuple[Path, Path]]:
-    """Yield an empty folder for the clone, and one for what is thrown away in any case."""
+    """Yield an empty folder for the clone, and one that is always removed afterwards."""
     with tempfile.TemporaryDirectory(prefix="verify-", ignore_cleanup_errors=True) as temporary:
         folder = keep.absolute() if keep else Path(temporary) / "clone"
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -84,7 +91,7 @@ def _folders(keep: Path | None) -> Iterator[tuple[Path, Path]]:
 
 
 def _refuse_leftovers(revision: Revision, locked: Lock, reproduced: Lock) -> None:
-    """Refuse a lock with entries that are not of its pipeline; ``dvc status`` passes over them."""
+    """Refuse a lock file with entries that the pipeline lacks; ``dvc status`` ignores them."""
     leftovers = sorted(entries(locked) ^ entries(reproduced))
     if leftovers:
         raise PipelineError(
@@ -101,7 +108,7 @@ def _both(revision: Revision, project: Path, path: str) -> tuple[bytes | None, b
 
 
 def _compare(committed: bytes | None, reproduced: bytes | None, margin: float) -> Comparison | None:
-    """Return how the predictions compare; None where they cannot be."""
+    """Return how the predictions differ; None where they cannot be compared."""
     if committed is None or reproduced is None:
         return None
     try:
@@ -116,7 +123,7 @@ def _compare(committed: bytes | None, reproduced: bytes | None, margin: float) -
 
 
 def _claimed_accuracy(revision: Revision) -> float | None:
-    """Return the accuracy in the committed metrics; None where they do not say."""
+    """Return the accuracy in the committed metrics; None where they have none."""
     content = revision.read(METRICS_FILE)
     try:
         accuracy = float(json.loads(content or b"{}")["accuracy"])
@@ -126,31 +133,31 @@ def _claimed_accuracy(revision: Revision) -> float | None:
 
 
 def _say(text: str) -> None:
-    """Tell how far it is, beside the result on standard output."""
+    """Print progress to standard error; the result goes to standard output."""
     print(text, file=sys.stderr, flush=True)
 
 
 def main() -> int:
-    """Parse the command line, verify, print, and return the exit status."""
+    """Parse the command line, verify, print, and return the exit code."""
     parser = tool_parser("verify", __doc__)
-    parser.epilog = (
-        "Exit status: 0 for reproduced and consistent, 1 for not reproduced, 2 for errors.\n"
-        "The raw data come from this machine's cache, MNIST_MIRROR or the mirrors; they are\n"
-        "verified as always."
+    parser.add_argument(
+        "revision",
+        nargs="?",
+        default="HEAD",
+        metavar="REVISION",
+        help="branch, tag, commit, or experiment of `dvc exp` (default: HEAD)",
+    )
+    add_margin(
+        parser,
+        0.6,
+        "how many percentage points the accuracies may differ by in another environment, about "
+        "the noise of training",
     )
     parser.add_argument(
-        "revision", nargs="?", default="HEAD", metavar="REVISION", help="default: HEAD"
-    )
-    parser.add_argument(
-        "--margin",
-        type=percentage_points,
-        default=0.6,
-        metavar="POINTS",
-        help="how many percentage points of accuracy the predictions may differ by where the "
-        "environment does (default: 0.6, the noise of training)",
-    )
-    parser.add_argument(
-        "--keep", type=Path, metavar="DIR", help="make the clone in this folder and leave it there"
+        "--keep",
+        type=Path,
+        metavar="DIR",
+        help="make the clone in this new or empty folder and leave it there",
     )
     arguments = parser.parse_args()
     revision = resolve(arguments.revision)

@@ -1,4 +1,4 @@
-"""What came out of a verification, set for people and for scripts."""
+"""A reproduction, as a page for people and as JSON types for scripts."""
 
 from typing import Any
 
@@ -33,7 +33,7 @@ def reproduction_page(revision: Revision, reproduction: Reproduction) -> Page:
 
 
 def _reasons(reproduction: Reproduction) -> Page:
-    """Return what there is to say of a reproduction that is not the same to the byte."""
+    """Return the predictions and the environment of a reproduction with other bytes."""
     if reproduction.verdict == REPRODUCED:
         return []
     environment = [

@@ -1,4 +1,4 @@
-"""What came out when a locked pipeline was run again, against what its lock promises."""
+"""The outputs of a pipeline that was run again, compared with its committed lock file."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,13 +15,13 @@ NOT_REPRODUCED = "not reproduced"
 
 
 class Output(NamedTuple):
-    """An output of a stage, as locked and as reproduced.
+    """An output of a stage, a file or a folder, as locked and as reproduced.
 
     Attributes:
         stage: Its name.
-        path: Of the file.
-        locked: MD5 in the lock.
-        reproduced: MD5 of what came out.
+        path: Of the output.
+        locked: Hash in the committed lock file; of a folder it ends in ".dir".
+        reproduced: Hash of the new output.
     """
 
     stage: str
@@ -31,21 +31,21 @@ class Output(NamedTuple):
 
     @property
     def is_same(self) -> bool:
-        """Whether every byte is."""
+        """Whether every byte is the same."""
         return self.locked == self.reproduced
 
 
 @dataclass(frozen=True)
 class Reproduction:
-    """A lock, and the lock that a run from scratch wrote: the same entries, perhaps other values.
+    """A committed lock file, and the one that a run from scratch wrote, with the same entries.
 
     Attributes:
-        locked: What the revision promises.
-        reproduced: What was read and written now.
-        environment: Entries of the environment that differ, old as locked, new as now.
-        comparison: Of the locked predictions with those that came out; None where they are
-            of different images, or missing.
-        claimed_accuracy: In the committed metrics; None where they do not say.
+        locked: The committed lock file.
+        reproduced: The new one.
+        environment: Entries of the environment that differ, old as committed, new as now.
+        comparison: Of the committed predictions with the new ones; None where they are for
+            different images, or missing.
+        claimed_accuracy: In the committed metrics; None where they have none.
     """
 
     locked: Lock
@@ -65,13 +65,13 @@ class Reproduction:
 
     @property
     def changed_meanwhile(self) -> tuple[str, str] | None:
-        """The first file that a stage depends on and that changed during the run, and the stage.
+        """The first file or folder that changed while a stage that depends on it ran; the stage.
 
-        DVC hashes what a stage depends on when the stage has ended, so a change before that
-        ties the outputs to bytes that they were not made from.
+        DVC hashes the dependencies of a stage when the stage has ended, so its lock file would
+        tie the outputs to bytes that they were not made from.
         """
-        # Code had the locked bytes when the run began, data those that their stage wrote. What
-        # is part of a folder has no hash of its own to be held against.
+        # Code had the locked bytes when the run began, data those that their stage wrote. A file
+        # in a folder that a stage wrote is left out, since the lock file has no hash of it.
         expected = sources(self.locked)
         for stage in self.reproduced.values():
             expected |= stage.outs
@@ -86,7 +86,7 @@ class Reproduction:
 
     @property
     def first_difference(self) -> str | None:
-        """The first stage with an output that differs although all that it read is the same."""
+        """The first stage with an output that differs although its inputs are the same."""
         differing = [output for output in self.outputs if not output.is_same]
         for output in differing:
             deps = self.locked[output.stage].deps
@@ -96,7 +96,7 @@ class Reproduction:
 
     @property
     def data_are_same(self) -> bool:
-        """Whether all is that does not come from the stage that records the environment."""
+        """Whether all outputs are the same but those of training, which the environment is of."""
         recorders = writers(self.locked, ENVIRONMENT_FILE)
         return all(
             output.is_same or recorders & {output.stage, *upstream(self.locked, [output.stage])}

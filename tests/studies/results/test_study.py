@@ -3,9 +3,12 @@
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from statsmodels.stats.weightstats import DescrStatsW
 
 from pipeline.runtime.errors import PipelineError
-from pipeline.studies.results.study import Study, parse_study, summary
+from pipeline.studies.results.study import Study, mean_interval, parse_study, summary
 
 RUNS = """\
 recipe,seed,validation_accuracy,test_accuracy,test_images
@@ -66,14 +69,14 @@ def test_summary_has_mean_deviation_and_range_of_both_parts() -> None:
 @pytest.mark.parametrize(
     ("runs", "errors", "message"),
     [
-        ("", ERRORS, "studies/runs.csv: No columns to parse"),
-        (RUNS.replace("seed", "sead"), ERRORS, "studies/runs.csv: expected numbers in the columns"),
-        (RUNS.replace("0.75", "much"), ERRORS, "studies/runs.csv: expected numbers"),
-        (RUNS.replace("0.75", "1.5"), ERRORS, "studies/runs.csv: expected numbers"),
-        (RUNS.replace("0.75", ""), ERRORS, "studies/runs.csv: expected numbers"),
-        (RUNS.replace("plain,1", "plain,1.5"), ERRORS, "studies/runs.csv: expected numbers"),
-        (RUNS, ERRORS.replace("2,7", "two,7"), "studies/errors.csv: expected numbers"),
-        (RUNS, ERRORS + "null,0,1,1,1,1\n", "studies/errors.csv: "),
+        ("", ERRORS, "runs.csv: No columns to parse"),
+        (RUNS.replace("seed", "sead"), ERRORS, "runs.csv: expected numbers in the columns"),
+        (RUNS.replace("0.75", "much"), ERRORS, "runs.csv: expected numbers"),
+        (RUNS.replace("0.75", "1.5"), ERRORS, "runs.csv: expected numbers"),
+        (RUNS.replace("0.75", ""), ERRORS, "runs.csv: expected numbers"),
+        (RUNS.replace("plain,1", "plain,1.5"), ERRORS, "runs.csv: expected numbers"),
+        (RUNS, ERRORS.replace("2,7", "two,7"), "errors.csv: expected numbers"),
+        (RUNS, ERRORS + "null,0,1,1,1,1\n", "errors.csv: "),
         (RUNS, ERRORS.replace("plain,0,2", "plain,0,4"), "errors.csv is not of the runs"),
         (RUNS, ERRORS.replace("plain,0,2", "plain,0,-1"), "errors.csv is not of the runs"),
         (RUNS, ERRORS.replace("plain,0,2", "plain,1,2"), "errors.csv is not of the runs"),
@@ -88,3 +91,10 @@ def test_summary_has_mean_deviation_and_range_of_both_parts() -> None:
 def test_damaged_study_is_named(runs: str, errors: str, message: str) -> None:
     with pytest.raises(PipelineError, match=f"^main: .*{message}"):
         parse(runs, errors)
+
+
+@settings(deadline=None)
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=20))
+def test_interval_of_a_mean_is_that_of_statsmodels(values: list[float]) -> None:
+    expected = DescrStatsW(values).tconfint_mean(alpha=0.05)
+    assert mean_interval(np.array(values)) == pytest.approx(expected, abs=1e-9)

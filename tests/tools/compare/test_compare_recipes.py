@@ -1,18 +1,19 @@
 """The comparison of recipes as users run it, on a study in a real Git repository."""
 
+import hashlib
 import json
-import subprocess
-import sys
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 from conftest import ROOT, Project, copy_project
+from in_process import call
 
 from pipeline.studies.results.study import ERROR_COLUMNS, RUN_COLUMNS
 
 IMAGES = 1000
-COMMAND = ("python", "-m", "pipeline.tools.compare", "--recipes")
 
 
 def write_study(
@@ -30,38 +31,53 @@ def write_study(
     pd.DataFrame(wrong, columns=ERROR_COLUMNS).to_csv(folder / "errors.csv", index=False)
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
+@pytest.fixture(scope="module")
+def master(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project with a study on main, and one in the workspace in which ``fancy`` is better."""
-    project = copy_project(tmp_path / "project", tmp_path / "home")
+    folder = tmp_path_factory.mktemp("recipes")
+    project = copy_project(folder / "project", folder / "home")
     write_study(project, {"plain": 40, "fancy": 38})
     project.commit("Study")
     write_study(project, {"plain": 40, "fancy": 5})
     return project
 
 
+@pytest.fixture
+def project(master: Project, tmp_path: Path) -> Project:
+    """A copy of it to do as one likes with."""
+    shutil.copytree(master.folder, tmp_path / "project", symlinks=True)
+    return Project(tmp_path / "project", master.home)
+
+
+def compare(project: Project, *recipes: str) -> dict[str, Any]:
+    facts: dict[str, Any] = json.loads(
+        call(project, "compare", "--recipes", *recipes, "--format", "json")
+    )
+    return facts
+
+
 def test_recipes_of_the_workspace_are_compared(project: Project) -> None:
-    facts = json.loads(project.run(*COMMAND, "plain", "fancy", "--format", "json"))
+    facts = compare(project, "plain", "fancy")
     assert facts["verdict"] == "better"
     assert facts["base"] == {"name": "plain", "outdated": [], "accuracies": [0.96] * 3}
     assert facts["recipe"]["accuracies"] == [0.995] * 3
     assert facts["difference_points"] == 3.5
-    text = project.run(*COMMAND, "plain", "fancy")
+    text = call(project, "compare", "--recipes", "plain", "fancy")
     assert text.startswith("Better: 96.00% → 99.50% on average, +3.50 points (95% interval +")
 
 
 def test_recipes_of_other_revisions_can_be_named(project: Project) -> None:
-    facts = json.loads(project.run(*COMMAND, "main:fancy", "fancy", "--format", "json"))
+    facts = compare(project, "main:fancy", "fancy")
     assert facts["difference_points"] == 3.3
-    before = json.loads(project.run(*COMMAND, "main:plain", "main:fancy", "--format", "json"))
+    before = compare(project, "main:plain", "main:fancy")
     assert before["difference_points"] == pytest.approx(0.2)
     assert before["verdict"] in {"no worse than the margin", "within noise"}
 
 
 def test_gate_fails_where_a_recipe_is_worse(project: Project) -> None:
-    project.run(*COMMAND, "plain", "fancy", "--fail-if-worse")
-    project.run(*COMMAND, "fancy", "plain", "--fail-if-worse", status=1)
-    project.run(*COMMAND, "fancy", "plain", "--fail-if-worse", "--margin", "10")
+    call(project, "compare", "--recipes", "plain", "fancy", "--fail-if-worse")
+    call(project, "compare", "--recipes", "fancy", "plain", "--fail-if-worse", status=1)
+    call(project, "compare", "--recipes", "fancy", "plain", "--fail-if-worse", "--margin", "10")
 
 
 @pytest.mark.parametrize(
@@ -74,12 +90,11 @@ def test_gate_fails_where_a_recipe_is_worse(project: Project) -> None:
         (["plain", "fancy", "--", "main"], "--recipes takes the place of BASE and REVISION"),
     ],
 )
-def test_errors_are_one_line_and_status_2(
+def test_errors_are_one_line_and_exit_code_2(
     project: Project, arguments: list[str], message: str
 ) -> None:
-    output = project.run(*COMMAND, *arguments, status=2)
+    output = call(project, "compare", "--recipes", *arguments, status=2)
     assert message in output.splitlines()[-1]
-    assert "Traceback" not in output
 
 
 def test_revision_without_a_study_and_other_images_are_errors(project: Project) -> None:
@@ -87,17 +102,68 @@ def test_revision_without_a_study_and_other_images_are_errors(project: Project) 
     project.run("git", "rm", "--quiet", "-r", "-f", "studies")
     project.run("git", "commit", "--quiet", "--message", "None")
     write_study(project, {"plain": 4}, images=50)
-    output = project.run(*COMMAND, "empty:plain", "plain", status=2)
-    assert "no study there: studies/runs.csv and studies/errors.csv" in output
-    output = project.run(*COMMAND, "main:plain", "plain", status=2)
+    output = call(project, "compare", "--recipes", "empty:plain", "plain", status=2)
+    assert "no study there: runs.csv, errors.csv in studies/" in output
+    output = call(project, "compare", "--recipes", "main:plain", "plain", status=2)
     assert output == "compare: not the same test set: 1,000 images there, 50 here\n"
     write_study(project, {"plain": 40}, label=2)
-    output = project.run(*COMMAND, "main:plain", "plain", status=2)
+    output = call(project, "compare", "--recipes", "main:plain", "plain", status=2)
     assert output == "compare: not the same test set: 120 of 120 images are of another class\n"
 
 
+def test_what_changed_after_the_runs_of_a_recipe_is_told(project: Project) -> None:
+    """The lock file of studies/ has paths that lead through links, and folders."""
+
+    def md5(content: bytes) -> str:
+        return hashlib.md5(content).hexdigest()
+
+    room = project.folder / "pipeline/room"
+    room.mkdir()
+    (room / "code.py").write_text("")
+    listed = json.dumps([{"md5": md5(b""), "relpath": "code.py"}])
+    folder = f"md5: {md5(listed.encode())}.dir"
+    runs = (project.folder / "studies/runs.csv").read_bytes()
+    data = "md5: 0cc175b9c0f1b6a831c399e269772661.dir"
+    (project.folder / "studies/params.yaml").write_text("study: {seeds: [0]}\n")
+    (project.folder / "params.yaml").write_text("recipes: {plain: 1, fancy: 1}\n")
+    stages = "".join(
+        f"  train@{recipe}-0:\n    deps:\n"
+        f"    - {{path: pipeline/room, {folder}}}\n    - {{path: data/processed, {data}}}\n"
+        f"    params: {{../params.yaml: {{recipes.{recipe}: 1}}}}\n"
+        f"    outs: [{{path: answers/{recipe}-0, md5: a.dir}}]\n"
+        for recipe in ("plain", "fancy")
+    )
+    (project.folder / "studies/dvc.lock").write_text(
+        f"stages:\n{stages}  summarise:\n    deps: [{{path: answers, md5: b.dir}}]\n"
+        "    params: {params.yaml: {study: {seeds: [0]}}}\n"
+        f"    outs: [{{path: runs.csv, md5: {md5(runs)}}}]\n"
+    )
+    lock = project.folder / "dvc.lock"
+    lock.write_text(f"stages:\n  preprocess: {{outs: [{{path: data/processed, {data}}}]}}\n")
+
+    def outdated(*recipes: str) -> list[list[str]]:
+        facts = compare(project, *recipes)
+        return [facts["base"]["outdated"], facts["recipe"]["outdated"]]
+
+    assert outdated("plain", "fancy") == [[], []]
+    project.commit("Made up")
+    assert outdated("HEAD:plain", "HEAD:fancy") == [[], []]
+    # A recipe is no older for what another one is made with.
+    (project.folder / "params.yaml").write_text("recipes: {plain: 1, fancy: 2}\n")
+    assert outdated("plain", "fancy") == [[], ["params.yaml"]]
+    (room / "code.py").write_text("1")
+    lock.write_text(lock.read_text().replace("0cc175", "111111"))
+    (project.folder / "studies/params.yaml").write_text("study: {seeds: [0, 1]}\n")
+    expected = ["data/processed", "params.yaml", "pipeline/room", "studies/params.yaml"]
+    assert outdated("HEAD:plain", "fancy") == [[], expected]
+    assert "`make study` brings them up to date" in call(
+        project, "compare", "--recipes", "HEAD:plain", "fancy"
+    )
+
+
 def test_study_of_this_project_can_be_compared() -> None:
-    command = [sys.executable, "-m", "pipeline.tools.compare", "--recipes", "original", "champion"]
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    assert result.stdout.startswith("Better: 97.")
-    assert "Out of date" not in result.stdout
+    """With README's command."""
+    here = Project(ROOT, Path.home())
+    output = call(here, "compare", "--recipes", "original", "champion")
+    assert output.startswith("Better: 97.")
+    assert "Out of date" not in output

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, confusion_matrix
 
-from pipeline.tools.compare.comparison import Comparison, compare_predictions
 from pipeline.runtime.errors import PipelineError
+from pipeline.tools.compare.comparison import Comparison, compare_predictions
 
 rows = st.lists(st.tuples(*[st.integers(0, 4)] * 3), min_size=1, max_size=60)
 
@@ -77,7 +77,7 @@ def test_exchanging_the_revisions_mirrors_everything(triples: list[tuple[int, in
     assert there.difference == -back.difference
     assert (there.exact_p, there.mid_p) == pytest.approx((back.exact_p, back.mid_p))
     assert (there.newly_right, there.newly_wrong) == (back.newly_wrong, back.newly_right)
-    assert there.smallest_provable == back.smallest_provable
+    assert there.smallest_significant == back.smallest_significant
     assert there.is_equivalent == back.is_equivalent
     np.testing.assert_array_equal(there.confusion_change, -back.confusion_change)
     if there.verdict in OPPOSITE:
@@ -114,7 +114,7 @@ def test_other_errors_are_not_identical() -> None:
     """Both are wrong, but not in the same way."""
     found = compare_predictions(*tables([0] * 10_000, [1] * 10_000, [2] * 10_000), 0.2)
     assert found.verdict == "no worse than the margin"
-    assert found.smallest_provable is None
+    assert found.smallest_significant is None
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_other_errors_are_not_identical() -> None:
             "better",
             (
                 "Better: 90.80% → 91.30%, +0.50 points (95% interval +0.22 to +0.79); "
-                "these 10,000 images could have proven a difference of 0.30 points or more."
+                "the smallest significant difference on these 10,000 images is 0.30 points."
             ),
         ),
         (
@@ -133,7 +133,7 @@ def test_other_errors_are_not_identical() -> None:
             "worse",
             (
                 "Worse: 91.30% → 90.80%, −0.50 points (95% interval −0.79 to −0.22); "
-                "these 10,000 images could have proven a difference of 0.30 points or more."
+                "the smallest significant difference on these 10,000 images is 0.30 points."
             ),
         ),
         (
@@ -142,7 +142,7 @@ def test_other_errors_are_not_identical() -> None:
             (
                 "Worse, though by less than the margin of 0.2 points: 90.08% → 90.00%, "
                 "−0.08 points (95% interval −0.14 to −0.03); "
-                "these 10,000 images could have proven a difference of 0.08 points or more."
+                "the smallest significant difference on these 10,000 images is 0.08 points."
             ),
         ),
         (
@@ -151,7 +151,7 @@ def test_other_errors_are_not_identical() -> None:
             (
                 "Within noise, and no worse than the margin of 0.2 points: 90.30% → 90.30%, "
                 "+0.00 points (95% interval −0.15 to +0.15); "
-                "these 10,000 images could have proven a difference of 0.18 points or more."
+                "the smallest significant difference on these 10,000 images is 0.18 points."
             ),
         ),
         (
@@ -159,7 +159,7 @@ def test_other_errors_are_not_identical() -> None:
             "within noise",
             (
                 "Within noise: 91.00% → 91.00%, +0.00 points (95% interval −0.28 to +0.28); "
-                "these 10,000 images could have proven a difference of 0.30 points or more."
+                "the smallest significant difference on these 10,000 images is 0.30 points."
             ),
         ),
         (
@@ -168,12 +168,13 @@ def test_other_errors_are_not_identical() -> None:
             (
                 "Within noise, and no worse than the margin of 0.2 points: 90.01% → 90.02%, "
                 "+0.01 points (95% interval −0.03 to +0.05); "
-                "these 10,000 images could have proven no difference."
+                "only 3 of these 10,000 images tell the two apart, too few for a significant "
+                "difference."
             ),
         ),
     ],
 )
-def test_sentence_says_verdict_figures_and_what_could_be_proven(
+def test_sentence_says_verdict_figures_and_the_smallest_significant_difference(
     found: Comparison, verdict: str, sentence: str
 ) -> None:
     assert found.verdict == verdict
@@ -211,6 +212,7 @@ def simulated_predictions(
     return pd.DataFrame({"actual": actual, "predicted": np.where(right, actual, (actual + 1) % 10)})
 
 
+@pytest.mark.slow
 def test_equally_good_models_are_told_apart_in_at_most_1_of_20_simulated_pairs() -> None:
     """Pairs as real ones are: 10,000 images, most of them easy, and accuracies of about 97.6%."""
     random = np.random.default_rng(0)

@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from pipeline.tools.page import as_markdown, as_text
-from pipeline.tools.compare.recipes import RecipeSide, compare_recipes, recipe_facts, recipe_page
 from pipeline.runtime.errors import PipelineError
+from pipeline.tools.compare.recipes import RecipeSide, compare_recipes, recipe_facts, recipe_page
+from pipeline.tools.page import as_markdown, as_text
 
 
 def side(correct: NDArray[np.bool_], name: str = "plain", label: int = 1) -> RecipeSide:

@@ -1,5 +1,6 @@
 from pathlib import Path
 
+from pipeline.runtime.errors import PipelineError
 from pipeline.tools.doctor.checkup import (
     Finding,
     checkup_facts,
@@ -14,7 +15,6 @@ from pipeline.tools.doctor.checkup import (
     with_problem,
 )
 from pipeline.tools.page import Headline, as_markdown, as_text
-from pipeline.runtime.errors import PipelineError
 
 FINDINGS = {
     "Git": good("a repository"),
@@ -84,7 +84,7 @@ def test_check_that_fails_is_a_problem_in_one_line(tmp_path: Path) -> None:
     ):
         found = examined(failing, tmp_path)
         assert found is not None
-        assert (found.verdict, found.found) == ("problem", f"not to be checked: {text}")
+        assert (found.verdict, found.found) == ("problem", f"cannot be checked: {text}")
 
 
 def test_amounts_are_given_in_words() -> None:

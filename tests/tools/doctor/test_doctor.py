@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, TERMINAL, Project
 
-from pipeline.tools.doctor.command import CHECKS
+from pipeline.tools.doctor.command import CHECKS, DVC_CHECKS, DVC_FILES
 
-COMMAND = ("python", "-m", "pipeline.tools.doctor")
+COMMAND = ("python", "-m", "pipeline", "doctor")
 # Ends the one check that takes long before it has imported anything.
 QUICK = {"KERAS_BACKEND": "none"}
 
@@ -31,10 +31,11 @@ def test_new_clone_has_no_problem(whole: Project) -> None:
     facts = json.loads(whole.run(*COMMAND, "--format", "json"))
     assert facts["sentence"].startswith("No problem, ")
     verdicts = {finding["name"]: finding["verdict"] for finding in facts["findings"]}
-    assert list(verdicts) == list(CHECKS)
+    of_dvc = [name for name in (*DVC_FILES, *DVC_CHECKS) if name != "DVC remotes"]  # none yet
+    assert list(verdicts) == [*CHECKS, *of_dvc, *(f"studies: {name}" for name in of_dvc)]
     # This machine may have a GPU, and another package for tests and checks.
     notes = {name for name, verdict in verdicts.items() if verdict == "note"}
-    assert notes - {"GPU", "packages"} == {"dvc.lock", "studies/dvc.lock", "DVC remote"}
+    assert notes - {"GPU", "packages"} == {"dvc.lock", "studies: dvc.lock"}
     assert all(finding["advice"] for finding in facts["findings"] if finding["verdict"] == "note")
     assert whole.run("git", "status", "--porcelain") == ""
 
@@ -42,7 +43,7 @@ def test_new_clone_has_no_problem(whole: Project) -> None:
 def test_framework_that_cannot_be_used_is_a_problem(whole: Project) -> None:
     output = whole.run(*COMMAND, status=1, **QUICK)
     assert output.startswith("1 problem, ")
-    assert "Problem: GPU: none cannot be used: exit status 1: KERAS_BACKEND is 'none'" in output
+    assert "Problem: GPU: none cannot be used: exit code 1: KERAS_BACKEND is 'none'" in output
     assert "\nTo do: Unset KERAS_BACKEND; if it is not that: " in output
 
 
@@ -50,34 +51,46 @@ def test_half_of_a_set_up_is_looked_at_as_far_as_it_goes(whole: Project) -> None
     for name in (".git", ".dvc"):
         shutil.rmtree(whole.folder / name)
     (whole.folder / "dvc.lock").write_text("stages: [")
-    (whole.folder / "params.yaml").write_text("download: [")
     (whole.folder / "pyproject.toml").unlink()
     (whole.folder / "requirements.lock").write_text("not-a-package==1.0\n")
     (whole.folder / "requirements-gpu.lock").write_text("not-a-package==1.0\n")
     output = whole.run(*COMMAND, "--format", "json", status=1, **QUICK)
     findings = json.loads(output)["findings"]
     assert [finding["name"] for finding in findings if finding["verdict"] == "problem"] == [
-        *("Python", "packages", "GPU", "Git", "dvc.lock", "DVC", "mirrors"),
+        *("Python", "packages", "GPU", "dvc.lock", "DVC"),
     ]
     assert all(finding["advice"] for finding in findings if finding["verdict"] != "good")
 
 
-def test_what_a_kill_has_cut_off_is_named_and_the_advice_mends_it(whole: Project) -> None:
-    (whole.folder / "studies").mkdir()
-    (whole.folder / ".dvc/tmp").mkdir(exist_ok=True)
-    names = ["dvc.lock", "studies/dvc.lock", ".dvc/tmp/rwlock"]
-    for name in names:
-        (whole.folder / name).write_text("")
-    output = whole.run(*COMMAND, "--format", "json", status=1)
+def test_what_a_kill_has_cut_off_is_named_and_the_advice_repairs_it(whole: Project) -> None:
+    for part in ("", "studies/"):
+        (whole.folder / f"{part}.dvc/tmp").mkdir(exist_ok=True)
+        for name in ("dvc.lock", ".dvc/tmp/rwlock"):
+            (whole.folder / f"{part}{name}").write_text("")
+    output = whole.run(*COMMAND, "--format", "json", status=1, **QUICK)
     problems = {
         finding["name"]: finding["advice"]
         for finding in json.loads(output)["findings"]
         if finding["verdict"] == "problem"
     }
-    assert list(problems) == names
-    for advice in problems.values():
-        whole.run(*advice.split("`")[1].split())
-    assert "No problem" in whole.run(*COMMAND)
+    assert list(problems) == ["GPU", "dvc.lock", "rwlock", "studies: dvc.lock", "studies: rwlock"]
+    assert problems["studies: rwlock"].startswith("In studies/: ")
+    command = problems["rwlock"].split("`")[1]
+    assert command == "python -m pipeline doctor --fix"
+    done = whole.run(*command.split())
+    assert [line.split(": ")[1] for line in done.splitlines()] == [
+        *("dvc.lock", ".dvc/tmp/rwlock", "studies/dvc.lock", "studies/.dvc/tmp/rwlock"),
+    ]
+    assert "nothing to repair" in whole.run(*command.split(), status=1)
+    assert whole.run(*COMMAND, status=1, **QUICK).startswith("1 problem, ")  # that of QUICK
+
+
+def test_repair_that_fails_has_an_exit_code_of_its_own(whole: Project) -> None:
+    (whole.folder / "dvc.lock").write_text("<<<<<<< HEAD\n")
+    output = whole.run(*COMMAND, "--fix", status=2)
+    assert output.startswith("doctor: ")
+    assert "conflict of a merge" in output
+    assert len(output.splitlines()) == 1
 
 
 def test_terminal_shows_what_is_looked_at_and_then_clears_it(whole: Project) -> None:
@@ -93,7 +106,7 @@ def run_bare(project: Project, **environment: str) -> "subprocess.CompletedProce
     venv.create(project.home / "bare", with_pip=False)
     python = next((project.home / "bare").glob("[bS]*/python*"))  # bin, or Scripts of Windows
     result = subprocess.run(
-        [python, "-m", "pipeline.tools.doctor"],
+        [python, *COMMAND[1:]],
         cwd=project.folder,
         env={"HOME": str(project.home), "PYTHONIOENCODING": "utf-8", **environment},
         capture_output=True,
@@ -115,17 +128,16 @@ def test_python_without_packages_says_what_it_lacks(whole: Project) -> None:
 def test_few_packages_are_enough_to_tell_which_are_missing(whole: Project) -> None:
     few = whole.home / "packages"
     few.mkdir()
-    for module in ("packaging", "pydantic", "ruamel", "tabulate"):  # as README says
+    for module in ("packaging", "pathspec", "pydantic", "ruamel", "tabulate"):  # as docs say
         link(few, module)
     for module in ("annotated_types", "pydantic_core", "typing_extensions", "typing_inspection"):
         link(few, module)  # what pydantic needs itself
     result = run_bare(whole, PYTHONPATH=str(few))
     assert result.stderr == ""
     assert " differ from requirements.lock: absl-py is missing, " in result.stdout
-    assert "Problem: GPU: tensorflow cannot be used: exit status 1: ModuleNotFound" in result.stdout
-    assert "Problem: DVC: not to be checked: No module named 'dvc'" in result.stdout
-    assert "\ndvc.lock" not in result.stdout
-    assert "\nGit  " in result.stdout
+    assert "Problem: GPU: tensorflow cannot be used: exit code 1: ModuleNotFound" in result.stdout
+    assert "Problem: DVC: cannot be checked: No module named 'dvc'" in result.stdout
+    assert "\nbytecode  " in result.stdout
 
 
 def link(folder: Path, module: str) -> None:

@@ -4,10 +4,13 @@ import json
 import shutil
 from pathlib import Path
 
+import pytest
 from browser import Chromium, View
 from conftest import Project
+from in_process import call
+from PIL import Image
 
-COMMAND = ("python", "-m", "pipeline.tools.plots")
+COMMAND = ("python", "-m", "pipeline", "plots")
 # DVC's line charts have a layer that is empty until the mouse is there, and Vega says so.
 HARMLESS = "WARN Infinite extent for field"
 COUNT_MARKS = """(kinds) => Object.fromEntries(
@@ -41,56 +44,37 @@ def assert_whole(view: View) -> None:
     assert [text for text in view.complaints if not text.startswith(HARMLESS)] == []
 
 
-def test_every_plot_is_drawn_without_network(reproduced: Project, chromium: Chromium) -> None:
-    output = reproduced.run(*COMMAND)
-    page = reproduced.folder / "dvc_plots/index.html"
-    assert output == f"{page}\n"
-    assert reproduced.run("git", "status", "--porcelain") == ""
-    with chromium.view(page) as view:
-        drawn = marks(view, plots_of(reproduced, "vega"))
+@pytest.fixture(scope="module")
+def shown(original: tuple[Project, list[str]], tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The reproduced project with its page of plots."""
+    source, _ = original
+    folder = tmp_path_factory.mktemp("plots") / "project"
+    shutil.copytree(source.folder, folder, symlinks=True)
+    project = Project(folder, source.home)
+    assert call(project, "plots", "--no-open") == f"{folder}/dvc_plots/index.html\n"
+    assert project.run("git", "status", "--porcelain") == ""
+    return project
+
+
+def test_every_plot_is_drawn_without_network(shown: Project, chromium: Chromium) -> None:
+    with chromium.view(shown.folder / "dvc_plots/index.html") as view:
+        drawn = marks(view, plots_of(shown, "vega"))
         assert all(sum(counts.values()) for counts in drawn.values()), drawn
         # Training and validation, each as it is and smoothed; ten classes by ten.
         assert drawn["loss"]["line"] == drawn["accuracy"]["line"] == 4
         assert drawn["confusion"]["rect"] == drawn["confusion"]["text"] == 100
         pictures = view.page.locator("main > div > p").all_inner_texts()
-        assert set(pictures) == plots_of(reproduced, "image")
+        assert set(pictures) == plots_of(shown, "image")
         assert view.page.locator("img").count() == len(pictures)
         assert view.page.title() == view.page.locator("h1").inner_text() == "Plots"
         assert_whole(view)
 
 
-def test_a_revision_s_plots_stand_beside_those_of_the_workspace(
-    reproduced: Project, chromium: Chromium
-) -> None:
-    reproduced.run("git", "branch", "feature/fine")
-    reproduced.edit_params(lambda params: params["plot"].update(dpi=50))
-    reproduced.repro()
-    reproduced.commit("Coarse figures")
-    page = Path(reproduced.run(*COMMAND, "feature/fine").strip())
-    with chromium.view(page) as view:
-        assert view.page.title() == "Plots: workspace and feature/fine"
-        drawn = marks(view, plots_of(reproduced, "vega"))
-        assert drawn["loss"]["line"] == drawn["accuracy"]["line"] == 8
-        assert drawn["confusion"]["rect"] == drawn["confusion"]["text"] == 200
-        for chart in drawn:
-            shown = view.page.locator(f"[id='{chart}'] svg.marks").text_content() or ""
-            assert "workspace" in shown
-            assert "feature/fine" in shown
-        picture = view.page.locator("main > div", has_text="reports/figures/errors.png")
-        captions = picture.locator("div > p").all_inner_texts()
-        assert captions[-2:] == ["workspace", "feature/fine"]
-        coarse, fine = picture.locator("img").evaluate_all(
-            "(images) => images.map((image) => image.naturalWidth)"
-        )
-        assert coarse < fine
-        assert_whole(view)
-
-
-def test_page_fits_a_phone_in_light_and_in_dark(reproduced: Project, chromium: Chromium) -> None:
-    page = Path(reproduced.run(*COMMAND, "HEAD").strip())
-    names = plots_of(reproduced, "vega")
+def test_page_fits_a_phone_in_light_and_in_dark(shown: Project, chromium: Chromium) -> None:
+    names = plots_of(shown, "vega")
     backgrounds = set()
     for scheme in ("light", "dark"):
+        page = shown.folder / "dvc_plots/index.html"
         with chromium.view(page, width=390, scheme=scheme) as view:
             marks(view, names)
             assert view.overflow() == 0
@@ -105,24 +89,51 @@ def test_page_fits_a_phone_in_light_and_in_dark(reproduced: Project, chromium: C
     assert len(backgrounds) == 2
 
 
-def test_page_opens_in_the_user_s_browser_unless_told_not_to(reproduced: Project) -> None:
-    browser = reproduced.home / "browser"
+def test_a_revision_s_plots_stand_beside_those_of_the_workspace(
+    shown: Project, chromium: Chromium
+) -> None:
+    shown.run("git", "branch", "feature/fine")
+    figure = shown.folder / "reports/figures/errors.png"
+    with Image.open(figure) as fine:
+        fine.resize((fine.width // 2, fine.height // 2)).save(figure)
+    page = Path(call(shown, "plots", "feature/fine", "--no-open").strip())
+    with chromium.view(page) as view:
+        assert view.page.title() == "Plots: workspace and feature/fine"
+        drawn = marks(view, plots_of(shown, "vega"))
+        assert drawn["loss"]["line"] == drawn["accuracy"]["line"] == 8
+        assert drawn["confusion"]["rect"] == drawn["confusion"]["text"] == 200
+        for chart in drawn:
+            text = view.page.locator(f"[id='{chart}'] svg.marks").text_content() or ""
+            assert "workspace" in text
+            assert "feature/fine" in text
+        picture = view.page.locator("main > div", has_text="reports/figures/errors.png")
+        captions = picture.locator("div > p").all_inner_texts()
+        assert captions[-2:] == ["workspace", "feature/fine"]
+        coarse, fine_ = picture.locator("img").evaluate_all(
+            "(images) => images.map((image) => image.naturalWidth)"
+        )
+        assert coarse < fine_
+        assert_whole(view)
+
+
+def test_page_opens_in_the_user_s_browser_unless_told_not_to(shown: Project) -> None:
+    browser = shown.home / "browser"
     browser.write_text('#!/bin/sh\necho "opened $1"\n')
     browser.chmod(0o755)
-    page = reproduced.folder / "dvc_plots/index.html"
-    output = reproduced.run(*COMMAND, BROWSER=f"{browser} %s")
+    page = shown.folder / "dvc_plots/index.html"
+    output = shown.run(*COMMAND, BROWSER=f"{browser} %s")
     assert output == f"{page}\nopened {page.as_uri()}\n"
-    assert reproduced.run(*COMMAND, "--no-open", BROWSER=f"{browser} %s") == f"{page}\n"
+    assert call(shown, "plots", "--no-open", BROWSER=f"{browser} %s") == f"{page}\n"
 
 
-def test_unknown_revision_is_an_error(reproduced: Project) -> None:
-    output = reproduced.run(*COMMAND, "nowhere", status=2)
+def test_unknown_revision_is_an_error(shown: Project) -> None:
+    output = call(shown, "plots", "nowhere", status=2)
     assert output == "plots: 'nowhere': no such revision or experiment\n"
 
 
 def test_revision_without_a_repository_is_an_error(reproduced: Project) -> None:
     shutil.rmtree(reproduced.folder / ".git")
-    output = reproduced.run(*COMMAND, "main", status=2)
+    output = call(reproduced, "plots", "main", status=2)
     assert output.startswith(f"plots: {reproduced.folder}: not a git repository")
     assert output.count("\n") == 1
 
@@ -135,6 +146,6 @@ def test_no_page_is_an_error_and_an_old_one_does_not_stay(reproduced: Project) -
     output = reproduced.run(*COMMAND, status=2)
     assert "No plots were loaded" in output
     assert output.endswith(
-        "plots: dvc plots show made no page (exit status 0); its message stands above\n"
+        "plots: dvc plots show made no page (exit code 0); its message stands above\n"
     )
     assert not page.exists()

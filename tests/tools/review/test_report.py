@@ -1,5 +1,6 @@
-"""The command as users run it, on real Git repositories and logs of the real ``dvc repro``."""
+"""Reports on real Git repositories, with logs of the real ``dvc repro``."""
 
+import hashlib
 import json
 import re
 import shutil
@@ -8,11 +9,10 @@ from typing import Any
 
 import pytest
 from conftest import Project, copy_project
+from in_process import call
 from markdown_it import MarkdownIt
 from ruamel.yaml import YAML
 
-COMMAND = ("python", "-m", "pipeline.tools.report")
-COMPARE = ("python", "-m", "pipeline.tools.compare")
 DETAILS = "<details><summary>Statistics, classes and confusion matrix</summary>"
 
 # Learning curves, metrics and predictions without anything being learned.
@@ -23,14 +23,14 @@ stages:
     cmd: python prepare.py
     deps: [prepare.py]
     params: [length]
-    outs: [data.txt]
+    outs: [data]
   notes:
     cmd: python notes.py
     deps: [notes.py]
     outs: [reports/notes.txt: {cache: false}]
   train:
     cmd: python train.py
-    deps: [train.py, data.txt]
+    deps: [train.py, data, room]
     params: [epochs]
     outs:
       - model.txt
@@ -51,7 +51,8 @@ params = dict(line.split(": ") for line in Path("params.yaml").read_text().split
 """,
     "prepare.py": """
 from parts import Path, params
-Path("data.txt").write_text("digit " * int(params["length"]))
+Path("data").mkdir()
+Path("data/x.txt").write_text("digit " * int(params["length"]))
 """,
     "notes.py": """
 from parts import reports
@@ -60,7 +61,7 @@ from parts import reports
     "train.py": """
 from parts import Path, params, reports
 epochs = range(1, int(params["epochs"]) + 1)
-data = Path("data.txt").read_text()
+data = Path("data/x.txt").read_text()
 rows = [f"{n},{1 / n},{1 - 1 / n},{2 / n},{1 - 2 / (n + 2 + len(data))}" for n in epochs]
 header = "epoch,loss,accuracy,val_loss,val_accuracy"
 (reports / "learning_curves.csv").write_text("\\n".join([header, *rows, ""]))
@@ -76,7 +77,9 @@ rows = [f"{n % 10},{(n + (n < wrong)) % 10},0.5" for n in range(images)]
 metrics = {"accuracy": 1 - wrong / images, "errors": wrong, "by_class": {"0": {"f1": wrong}}}
 (reports / "metrics.json").write_text(json.dumps(metrics))
 """,
-    ".gitignore": "/*.txt\n__pycache__\n",
+    "room/lessons.py": "one = 1\n",
+    "room/others.py": "two = 2\n",
+    ".gitignore": "/*.txt\n/data\n__pycache__\n",
 }
 EVERYTHING = [
     "Stages",
@@ -94,12 +97,14 @@ def master(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project with results on main, and others on a branch that left main before its tip."""
     folder = tmp_path_factory.mktemp("report")
     project = copy_project(folder / "project", folder / "home")
+    (project.folder / "room").mkdir()
     for name, content in PARTS.items():
         (project.folder / name).write_text(content)
     assert project.repro() == ["prepare", "notes", "train", "evaluate"]
     project.commit("First")
     project.run("git", "checkout", "--quiet", "-b", "branch")
     edit(project, length=4, epochs=15, wrong=60)
+    project.append("room/lessons.py", "three = 3\n")
     assert project.repro() == ["prepare", "train", "evaluate"]
     project.commit("Branch")
     project.run("git", "checkout", "--quiet", "main")
@@ -108,7 +113,6 @@ def master(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project.commit("Main goes on")
     project.run("git", "checkout", "--quiet", "branch")
     project.run("dvc", "checkout")
-    project.run(*COMMAND)  # compiles the modules for all copies
     return project
 
 
@@ -126,7 +130,7 @@ def edit(project: Project, **values: object) -> None:
 
 
 def report(project: Project, *arguments: str) -> str:
-    return project.run(*COMMAND, *arguments)
+    return call(project, "report", *arguments)
 
 
 def here(project: Project) -> str:
@@ -134,20 +138,23 @@ def here(project: Project) -> str:
 
 
 def error(project: Project, *arguments: str) -> str:
-    output = project.run(*COMMAND, *arguments, status=2)
-    assert "Traceback" not in output
+    output = call(project, "report", *arguments, status=2)
     assert re.fullmatch(r"report: .+\n", output), output
     return output.rstrip("\n")
 
 
 def sentence(project: Project, *arguments: str) -> str:
     """Return the verdict of the tool that compares."""
-    facts: dict[str, Any] = json.loads(project.run(*COMPARE, *arguments, "--format", "json"))
+    facts: dict[str, Any] = json.loads(call(project, "compare", *arguments, "--format", "json"))
     return str(facts["sentence"])
 
 
 def commit(project: Project, name: str) -> str:
     return project.run("git", "rev-parse", "--short=7", name).strip()
+
+
+def md5(text: str) -> str:
+    return hashlib.md5(text.encode()).hexdigest()[:8]
 
 
 def tables(markdown: str) -> dict[str, list[list[str]]]:
@@ -236,6 +243,7 @@ def test_numbers_are_those_of_both_revisions(project: Project) -> None:
         ["params.yaml", "length", "3", "4"],
         ["params.yaml", "epochs", "12", "15"],
         ["params.yaml", "wrong", "30", "60"],
+        ["dvc.lock", "room/lessons.py", md5("one = 1\n"), md5("one = 1\nthree = 3\n")],
     ]
     curves = found["Learning curves, on the validation set"]
     assert [row[0] for row in curves[1:]] == ["1", "2", "5", "10", "12", "15"]
@@ -412,7 +420,8 @@ def test_no_framework_is_imported(project: Project) -> None:
         "import atexit, runpy, sys\n"
         "heavy = {'tensorflow', 'keras', 'jax', 'matplotlib', 'sklearn'}\n"
         "atexit.register(lambda: print(sorted(heavy & set(sys.modules))))\n"
-        "sys.argv = ['report']\n"
-        "runpy.run_module('pipeline.tools.report', run_name='__main__')"
+        "sys.argv = ['pipeline', 'report']\n"
+        "runpy.run_module('pipeline', run_name='__main__')"
     )
-    assert project.run("python", "-c", script).splitlines()[-1] == "[]"
+    output = project.run("python", "-c", script)
+    assert output == f"{report(project)}[]\n"

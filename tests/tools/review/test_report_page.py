@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from pipeline.history.changes import Change
-from pipeline.tools.compare.comparison import Comparison, compare_predictions
-from pipeline.report.curves import COLUMNS
-from pipeline.runtime.lock import Lock, LockedStage
-from pipeline.tools.page import as_markdown
-from pipeline.tools.review.page import Results, report_page
 from pipeline.history.revisions import Revision, workspace
 from pipeline.history.staleness import Staleness
+from pipeline.report.curves import COLUMNS
+from pipeline.runtime.lock import Lock, LockedStage
+from pipeline.tools.compare.comparison import Comparison, compare_predictions
+from pipeline.tools.page import as_markdown
+from pipeline.tools.review.page import Results, report_page
 
 FRESH = Staleness([], {}, [])
 

@@ -1,4 +1,4 @@
-"""The command as users run it: real clones without data, beside a real ``dvc repro`` with them."""
+"""What is stale in real clones without data, beside what a real ``dvc repro`` runs with them."""
 
 import json
 import re
@@ -6,16 +6,19 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 from conftest import Project, copy_project
+from in_process import call, in_project
 
-COMMAND = ("python", "-m", "pipeline.tools.stale")
+from pipeline.tools.review import stale as tool
+
+COMMAND = ("python", "-m", "pipeline", "stale")
 STAGES = ["prepare", "train", "evaluate", "plot", "survey"]
 UP_TO_DATE = "Up to date: the results are those of the code and the parameters here."
 
-# prepare → train → evaluate → plot, and survey beside them, which reads what prepare writes.
+# prepare → train → evaluate → plot, and survey beside them, which reads what prepare writes. Code
+# and data are in folders too.
 PARTS = {
     "dvc.yaml": """\
 stages:
@@ -23,15 +26,15 @@ stages:
     cmd: sh prepare.sh
     deps: [prepare.sh]
     params: [length]
-    outs: [data.txt]
+    outs: [data]
   train:
     cmd: sh train.sh
-    deps: [train.sh, data.txt]
+    deps: [train.sh, data]
     params: [rate]
     outs: [model.txt]
   evaluate:
     cmd: sh evaluate.sh
-    deps: [evaluate.sh, shared.sh, model.txt]
+    deps: [evaluate.sh, shared, model.txt]
     outs: [reports/metrics.json: {cache: false}]
   plot:
     cmd: sh plot.sh
@@ -39,17 +42,17 @@ stages:
     outs: [reports/figure.txt: {cache: false}]
   survey:
     cmd: sh survey.sh
-    deps: [shared.sh, survey.sh, data.txt]
+    deps: [shared, survey.sh, data]
     outs: [reports/survey.txt: {cache: false}]
 """,
     "params.yaml": "length: 3\nrate: 1\n",
-    "prepare.sh": "grep length params.yaml > data.txt\n",
-    "train.sh": "cat data.txt > model.txt\ngrep rate params.yaml >> model.txt\n",
-    "shared.sh": "mkdir -p reports\n",
-    "evaluate.sh": ". ./shared.sh\ntail -n 1 model.txt > reports/metrics.json\n",
+    "prepare.sh": "mkdir -p data\ngrep length params.yaml > data/x.txt\n",
+    "train.sh": "cat data/x.txt > model.txt\ngrep rate params.yaml >> model.txt\n",
+    "shared/start.sh": "mkdir -p reports\n",
+    "evaluate.sh": ". shared/start.sh\ntail -n 1 model.txt > reports/metrics.json\n",
     "plot.sh": "tr a-z A-Z < reports/metrics.json > reports/figure.txt\n",
-    "survey.sh": ". ./shared.sh\nwc -c < data.txt > reports/survey.txt\n",
-    ".gitignore": "/*.txt\n__pycache__\n",
+    "survey.sh": ". shared/start.sh\nwc -c < data/x.txt > reports/survey.txt\n",
+    ".gitignore": "/*.txt\n/data\n__pycache__\n",
 }
 
 
@@ -75,6 +78,7 @@ class Pair:
 def masters(tmp_path_factory: pytest.TempPathFactory) -> Pair:
     folder = tmp_path_factory.mktemp("stale")
     original = copy_project(folder / "original", folder / "home")
+    (original.folder / "shared").mkdir()
     for name, content in PARTS.items():
         (original.folder / name).write_text(content)
     assert original.repro() == STAGES
@@ -83,8 +87,6 @@ def masters(tmp_path_factory: pytest.TempPathFactory) -> Pair:
     clone.home.mkdir()
     original.run("git", "clone", "--quiet", ".", str(clone.folder))
     clone.run("git", "remote", "remove", "origin")
-    for project in (original, clone):  # compiles the modules for all copies
-        assert project.run(*COMMAND) == f"{UP_TO_DATE}\n"
     return Pair(original, clone)
 
 
@@ -111,18 +113,15 @@ def clone(pair: Pair) -> Project:
 
 def stale(project: Project, **environment: str) -> tuple[dict[str, list[str]], list[str]]:
     """Return the stages that have to run, with reasons, and those that may follow."""
-    process = project.start(*COMMAND, "--format", "json", **environment)
-    output, _ = process.communicate(timeout=60)
-    facts: dict[str, Any] = json.loads(output)
-    assert list(facts) == ["sentence", "stale", "following"]
-    assert process.returncode == bool(facts["stale"])
-    assert facts["sentence"].startswith("Out of date" if facts["stale"] else "Up to date")
-    return facts["stale"], facts["following"]
+    with in_project(project, **environment):
+        found = tool.stale()
+    assert found.sentence.startswith("Out of date" if found else "Up to date")
+    reasons = {stage: list(why) for stage, why in found.reasons.items()}
+    return reasons, list(found.following)
 
 
 def error(project: Project) -> str:
-    output = project.run(*COMMAND, status=2)
-    assert "Traceback" not in output
+    output = call(project, "stale", status=2)
     assert re.fullmatch(r"stale: .+\n", output), output
     return output
 
@@ -159,7 +158,7 @@ def traces(project: Project) -> set[tuple[str, bytes]]:
 
 
 def test_nothing_is_stale_in_a_clone_without_data_cache_and_remote(clone: Project) -> None:
-    assert not (clone.folder / "data.txt").exists()
+    assert not (clone.folder / "data").exists()
     assert not (clone.folder / ".dvc/cache").exists()
     before = traces(clone)
     assert clone.run(*COMMAND) == f"{UP_TO_DATE}\n"
@@ -188,7 +187,7 @@ def comment_in_code(project: Project) -> None:
 
 
 def change_shared_code(project: Project) -> None:
-    project.append("shared.sh", "# A comment.\n")
+    project.append("shared/start.sh", "# A comment.\n")
 
 
 def change_two_places(project: Project) -> None:
@@ -249,8 +248,8 @@ def drop_a_stage(project: Project) -> None:
         (
             [change_shared_code, add_a_stage],
             {
-                "evaluate": ["shared.sh modified"],
-                "survey": ["shared.sh modified"],
+                "evaluate": ["shared modified"],
+                "survey": ["shared modified"],
                 "extra": ["not in dvc.lock"],
             },
             ["plot"],
@@ -302,6 +301,14 @@ def test_edits_make_stale_what_dvc_really_runs_and_no_more(
     assert set(ran) <= {*reasons, *following}
 
 
+def test_what_editors_and_python_leave_in_folders_of_code_makes_nothing_stale(pair: Pair) -> None:
+    for name in ("__pycache__/start.pyc", ".start.sh.swp", "start.sh~", "start.sh.orig"):
+        for project in (pair.original, pair.clone):
+            (project.folder / "shared/__pycache__").mkdir(exist_ok=True)
+            (project.folder / "shared" / name).write_text("left behind")
+    assert stale(pair.original) == stale(pair.clone) == ({}, [])
+
+
 def test_code_that_is_gone_is_stale(pair: Pair) -> None:
     pair.edit(lambda project: (project.folder / "survey.sh").unlink())
     for project in (pair.clone, pair.original):
@@ -314,7 +321,7 @@ def test_half_of_the_pipeline_run_leaves_the_rest_stale(pair: Pair) -> None:
     assert pair.original.repro("train") == ["prepare", "train"]
     pair.share()
     expected = (
-        {"evaluate": ["model.txt modified"], "survey": ["data.txt modified"]},
+        {"evaluate": ["model.txt modified"], "survey": ["data modified"]},
         ["plot"],
     )
     assert stale(pair.clone) == stale(pair.original) == expected
@@ -336,6 +343,13 @@ def test_data_that_are_there_are_looked_at(original: Project) -> None:
     reasons, following = stale(original)
     assert reasons == {"train": ["model.txt modified"], "evaluate": ["model.txt modified"]}
     assert following == ["plot"]
+    (original.folder / "data/new.txt").write_text("one more\n")
+    assert stale(original)[0] == {
+        "prepare": ["data modified"],
+        "train": ["data modified", "model.txt modified"],
+        "evaluate": ["model.txt modified"],
+        "survey": ["data modified"],
+    }
 
 
 def test_data_that_are_there_are_looked_at_without_a_cache_too(original: Project) -> None:
@@ -355,16 +369,17 @@ def test_data_that_are_not_there_count_as_locked_though_the_cache_has_them(pair:
 
 
 def test_dependency_on_data_that_the_last_run_did_not_read_is_stale(pair: Pair) -> None:
-    pair.edit(lambda project: replace(project, "dvc.yaml", "[plot.sh, ", "[plot.sh, data.txt, "))
+    pair.edit(lambda project: replace(project, "dvc.yaml", "[plot.sh, ", "[plot.sh, data, "))
     assert set(stale(pair.original)[0]) == {"plot"}
     assert set(stale(pair.clone)[0]) == {"plot"}
     assert really_run(pair.original) == ["plot"]
 
 
+@pytest.mark.slow
 def test_dependency_that_is_read_no_more_makes_nothing_stale(pair: Pair) -> None:
     """DVC leaves it in the lock file as it was until the stage runs for another reason."""
     replace(pair.original, "params.yaml", "length: 3", "length: 4")
-    replace(pair.original, "dvc.yaml", "survey.sh, data.txt]", "survey.sh]")
+    replace(pair.original, "dvc.yaml", "survey.sh, data]", "survey.sh]")
     assert pair.original.repro() == ["prepare", "train", "evaluate"]
     assert "up to date" in pair.original.run("dvc", "status")
     pair.share()
@@ -378,6 +393,7 @@ def test_stage_that_is_no_more_does_not_follow(clone: Project) -> None:
     assert stale(clone) == ({"train": ["train.sh modified"]}, ["evaluate"])
 
 
+@pytest.mark.slow
 def test_what_a_stage_that_is_no_more_wrote_does_not_count(pair: Pair) -> None:
     """A stage renamed and renamed back leaves an entry behind its own in the lock file."""
     replace(pair.original, "dvc.yaml", "  train:", "  fit:")
@@ -399,11 +415,12 @@ def test_stages_behind_a_new_one_follow_it(pair: Pair) -> None:
     assert found == [({"fit": ["not in dvc.lock"]}, ["evaluate", "plot"])] * 2
 
 
+@pytest.mark.slow
 def test_item_of_a_loop_that_is_no_more_is_not_stale(pair: Pair) -> None:
     pair.original.append(
         "dvc.yaml",
-        "  count:\n    foreach: [a, b]\n    do:\n      cmd: cp data.txt reports/${item}.txt\n"
-        '      deps: [data.txt]\n      outs: ["reports/${item}.txt": {cache: false}]\n',
+        "  count:\n    foreach: [a, b]\n    do:\n      cmd: cp data/x.txt reports/${item}.txt\n"
+        '      deps: [data]\n      outs: ["reports/${item}.txt": {cache: false}]\n',
     )
     assert pair.original.repro() == ["count@a", "count@b"]
     pair.original.commit("Loop")
@@ -415,11 +432,12 @@ def test_item_of_a_loop_that_is_no_more_is_not_stale(pair: Pair) -> None:
     assert stale(pair.clone) == ({}, [])
 
 
+@pytest.mark.slow
 def test_stage_with_a_working_directory_is_no_staler_without_data(pair: Pair) -> None:
     pair.original.append(
         "dvc.yaml",
-        "  aside:\n    cmd: cp ../data.txt copy.txt\n    wdir: aside\n"
-        "    deps: [../data.txt]\n    outs: [copy.txt]\n",
+        "  aside:\n    cmd: cp ../data/x.txt copy.txt\n    wdir: aside\n"
+        "    deps: [../data]\n    outs: [copy.txt]\n",
     )
     (pair.original.folder / "aside").mkdir()
     (pair.original.folder / "aside/.gitkeep").touch()
@@ -431,7 +449,10 @@ def test_stage_with_a_working_directory_is_no_staler_without_data(pair: Pair) ->
 
 def test_every_reason_has_a_row(clone: Project) -> None:
     change_two_places(clone)
-    assert clone.run(*COMMAND, status=1) == (
+    facts = json.loads(clone.run(*COMMAND, "--format", "json", status=1))
+    assert list(facts) == ["sentence", "stale", "following"]
+    assert (facts["stale"], facts["following"]) == stale(clone)
+    assert call(clone, "stale", status=1) == (
         "Out of date. To run: train, plot; after that, if it changes what they read: evaluate.\n"
         "\n"
         "Why\n"
@@ -468,7 +489,7 @@ def test_neither_framework_nor_tables_are_imported(clone: Project) -> None:
         "import atexit, runpy, sys\n"
         "heavy = {'tensorflow', 'keras', 'jax', 'matplotlib', 'scipy', 'pandas'}\n"
         "atexit.register(lambda: print(sorted(heavy & set(sys.modules))))\n"
-        "sys.argv = ['stale']\n"
-        "runpy.run_module('pipeline.tools.stale', run_name='__main__')"
+        "sys.argv = ['pipeline', 'stale']\n"
+        "runpy.run_module('pipeline', run_name='__main__')"
     )
     assert clone.run("python", "-c", script).splitlines() == [UP_TO_DATE, "[]"]

@@ -1,11 +1,11 @@
-"""The verdict, on locks made by hand; tests/tools/test_verify.py has those of real runs."""
+"""The verdict, on locks made by hand; test_verify.py has those of real runs."""
 
 import pandas as pd
 import pytest
 
 from pipeline.history.changes import Change
-from pipeline.tools.compare.comparison import Comparison, compare_predictions
 from pipeline.runtime.lock import Lock, LockedStage
+from pipeline.tools.compare.comparison import Comparison, compare_predictions
 from pipeline.tools.verify.reproduction import Reproduction
 
 ENVIRONMENT = "reports/environment.json"

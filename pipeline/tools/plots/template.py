@@ -1,19 +1,19 @@
-"""DVC's page of plots: the template around them, with all that they need in it."""
+"""The HTML template of DVC's page of plots, with the JavaScript that draws them inside."""
 
 from html import escape
 from string import Template
 
 import vl_convert
 
-# Under the name that DVC's page calls. DVC's charts are written for version 5 of Vega-Lite, which
-# the version here reads, warning of the difference.
+# DVC's page calls this name. Its charts are for version 5 of Vega-Lite; version 6 reads them too,
+# with a warning unless they say 6.
 SNIPPET = """\
 window.vegaEmbed = (place, chart) => vegaEmbed(
   place, {...chart, $schema: chart.$schema.replace("/vega-lite/v5.", "/vega-lite/v6.")});
 """
 VEGA_LITE = "6.4"
-# The divisions that DVC fills in have no classes, and pictures have their styles with them: hence
-# the selectors and the `!important`s.
+# DVC writes divisions without classes, and pictures with styles of their own: hence the selectors
+# and `!important`.
 PAGE = Template("""\
 <!DOCTYPE html>
 <html lang="en">
@@ -48,6 +48,7 @@ main > div > div:has(img) {
 main > div > div > p { margin: 0; overflow-wrap: anywhere; }
 img { display: block; max-width: 100%; height: auto; margin: 0 auto; }
 </style>
+<!-- In a function, so that the libraries' names do not collide with those of the plots. -->
 <script>
 (() => { $libraries })();
 </script>
@@ -62,11 +63,10 @@ img { display: block; max-width: 100%; height: auto; margin: 0 auto; }
 """)
 
 
-def plots_page(title: str) -> str:
-    """Return the page with ``{plot_divs}`` where DVC is to put the plots.
+def plots_template(title: str) -> str:
+    """Return the page, with ``{plot_divs}`` where DVC puts the plots.
 
     Vega, Vega-Lite and Vega-Embed are inside, so the page needs no network.
     """
-    # The libraries' own names are not to meet those of the plots' scripts, hence the function.
     libraries = vl_convert.javascript_bundle(SNIPPET, VEGA_LITE)
     return PAGE.substitute(title=escape(title), libraries=libraries)
