@@ -17,6 +17,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import numpy as np
 import pytest
 from browser import Chromium, installed_chromium, running
@@ -26,6 +27,10 @@ from ruamel.yaml import YAML
 from s3_server import S3, Bucket
 
 from pipeline.data.idx import write_idx
+
+# A busy machine is no failure.
+hypothesis.settings.register_profile("any speed", deadline=None)
+hypothesis.settings.load_profile("any speed")
 
 ROOT = Path(__file__).parents[1]
 NAMES = {

@@ -5,6 +5,9 @@ KERAS_BACKEND=jax trains with JAX instead of TensorFlow. Training that was inter
 from its last checkpoint, in data/checkpoints/, and ends with the same bytes.
 """
 
+# First, since it notes the state of the code before Keras, which takes seconds, is imported.
+from pipeline.training import sources  # isort: skip
+
 import json
 from pathlib import Path
 
@@ -13,7 +16,6 @@ from pipeline.model.file import save_model
 from pipeline.runtime.atomic import write_text
 from pipeline.runtime.command import run_stage
 from pipeline.runtime.examples import load_examples
-from pipeline.training import sources
 from pipeline.training.checkpoint import Checkpoint, run_key
 from pipeline.training.environment import environment, environment_of_checkpoints
 from pipeline.training.loop import TrainParams, train_network

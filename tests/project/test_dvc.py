@@ -27,7 +27,9 @@ from ruamel.yaml import YAML
 
 from pipeline.data.idx import write_idx
 from pipeline.history.staleness import staleness
+from pipeline.model.backend import Device
 from pipeline.model.file import load_model
+from pipeline.runtime.params import load_section
 
 HOUSE = House(ROOT)
 STAGES = [stage for stage in HOUSE.stages if stage.folder == Path()]
@@ -310,12 +312,9 @@ def test_confusion_plot_counts_every_test_image(reproduced: Project) -> None:
     assert "<DVC" not in json.dumps(plot["content"])
 
 
-def test_champion_is_one_switch_of_an_experiment_away_and_just_as_reproducible(
-    reproduced: Project,
-) -> None:
+def test_champion_is_one_switch_of_an_experiment_away(reproduced: Project) -> None:
     reproduced.append("params.yaml", "# A comment of the user's.\n")
     reproduced.commit("Comment")
-    original_lock = lock(reproduced)
     output = reproduced.run("dvc", "exp", "run", "-S", "train.recipe=champion")
     ran = [stage for stage in ALL if f"Running stage '{stage}'" in output]
     assert ran == ["train", "evaluate", "plot"]
@@ -324,12 +323,18 @@ def test_champion_is_one_switch_of_an_experiment_away_and_just_as_reproducible(
     assert change == {"train.recipe": {"old": "original", "new": "champion"}}
     metrics = json.loads((reproduced.folder / "reports/metrics.json").read_text())
     assert metrics["parameters"] == 109_946
-    champion_lock = lock(reproduced)
-    assert reproduced.repro("--force", "--single-item", "train") == ["train"]
-    assert lock(reproduced) == champion_lock != original_lock
     # Of the other recipe it reads nothing.
     reproduced.edit_params(set_recipe(epochs=5))
     assert reproduced.repro() == []
+
+
+@pytest.mark.slow
+def test_champion_is_just_as_reproducible(reproduced: Project) -> None:
+    reproduced.edit_params(set_value("train", "recipe", "champion"))
+    assert reproduced.repro("train") == ["train"]
+    before = lock(reproduced)
+    assert reproduced.repro("--force", "--single-item", "train") == ["train"]
+    assert lock(reproduced) == before
 
 
 @pytest.mark.slow
@@ -492,8 +497,9 @@ def test_jax_trains_reproducibly_on_one_core_and_on_two(reproduced: Project) -> 
     reproduced.stage("evaluate")
 
 
+@pytest.mark.usefixtures("own_home")
 def test_data_set_of_other_counts_sizes_and_classes_is_a_change_of_parameters(
-    project: Project, tmp_path: Path
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mirror = tmp_path / "other"
     mirror.mkdir()
@@ -503,8 +509,14 @@ def test_data_set_of_other_counts_sizes_and_classes_is_a_change_of_parameters(
         write_idx(mirror / NAMES[f"{part}_labels"], labels)
     project.edit_params(lambda params: use_small_data(params, mirror, [str(mirror)]))
     project.edit_params(set_value("preprocess", "classes", 6))
-    assert project.repro() == ALL
-    metrics = json.loads((project.folder / "reports/metrics.json").read_text())
-    by_class = (project.folder / "reports/by_class.csv").read_text().splitlines()
+    monkeypatch.chdir(project.folder)
+    for stage in STAGES:
+        (section,) = stage.sections().values()
+        if hasattr(stage.imported(), "pin"):  # which has to come before any other computation
+            monkeypatch.setattr(stage.imported(), "pin", lambda _: Device("CPU", "CPU", {}))
+        stage.function()(load_section(stage.name, section))
+    metrics = json.loads(Path("reports/metrics.json").read_text())
+    by_class = Path("reports/by_class.csv").read_text().splitlines()
     assert [row.split(",")[0] for row in by_class] == ["class", *"012345"]
     assert metrics["parameters"] == (144 + 1) * 128 + (128 + 1) * 64 + (64 + 1) * 16 + (16 + 1) * 6
+    assert Path("reports/index.html").exists()

@@ -224,6 +224,7 @@ def run_step(
     return project.run(*SHELL, "-c", script, status=status, **environment)
 
 
+@pytest.mark.slow
 def test_gpu_that_the_backend_does_not_see_fails_the_run(project: Project) -> None:
     """A driver is there, but not the packages for it."""
     name = "Let the backend find the GPU"

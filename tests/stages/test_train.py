@@ -93,7 +93,7 @@ def test_checkpoint_is_of_these_data(key: Callable[..., str]) -> None:
     assert key() == found[0]
 
 
-def test_checkpoint_is_of_this_code_and_these_surroundings(
+def test_checkpoint_is_of_this_code_and_this_environment(
     key: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = [key()]

@@ -1,4 +1,4 @@
-"""Held against NumPy's turns and shifts, SciPy's interpolation and the laws of random numbers."""
+"""Distortions against NumPy's turns and shifts, SciPy's interpolation, laws of random numbers."""
 
 from collections.abc import Callable
 from typing import Any

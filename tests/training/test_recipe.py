@@ -1,4 +1,4 @@
-"""The optimiser of a recipe, held against formulas of its learning rate and Keras's plain Adam."""
+"""The optimiser of a recipe, against formulas of its learning rate and Keras's plain Adam."""
 
 import math
 from collections.abc import Sequence
