@@ -83,7 +83,9 @@ def test_page_names_nothing_that_is_not_there(page: Path) -> None:
 def test_make_lists_its_targets() -> None:
     if shutil.which("make") is None:
         pytest.skip("make is not installed; it would have listed the targets")
-    output = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    output = subprocess.run(
+        ["make", "--no-print-directory"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
     listed = [line.split()[1] for line in output.splitlines()]
     assert set(re.findall(r"^([a-z][a-z-]*):", MAKEFILE, re.MULTILINE)) == set(listed)
     phony = re.search(r"^\.PHONY: (.+)", MAKEFILE, re.MULTILINE)
