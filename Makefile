@@ -42,7 +42,7 @@ compare: $(VENV)/.installed  ## Compare what lies here with BASE=..., by default
 verify: $(VENV)/.installed  ## Run the last commit from scratch, aside: do its results come out again?
 	$(RUN) python -m pipeline verify
 
-test: $(VENV)/.installed  ## Run the tests of every behaviour, in about five minutes
+test: $(VENV)/.installed  ## Run the tests of every behaviour, in about eight minutes
 	$(RUN) $(PYTEST) -m "$(TESTS)"
 
 test-all: $(VENV)/.installed  ## Run all tests, the slow repetitions and fault campaigns too
