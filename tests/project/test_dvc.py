@@ -5,8 +5,10 @@ import os
 import re
 import shutil
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,6 @@ import numpy as np
 import pytest
 from conftest import (
     NAMES,
-    PATIENCE,
     ROOT,
     TERMINAL,
     Project,
@@ -337,16 +338,6 @@ def test_champion_is_just_as_reproducible(reproduced: Project) -> None:
     assert lock(reproduced) == before
 
 
-@pytest.mark.slow
-def test_experiment_changes_a_value_of_a_recipe(reproduced: Project) -> None:
-    output = reproduced.run("dvc", "exp", "run", "-S", "recipes.original.epochs=2")
-    ran = [stage for stage in ALL if f"Running stage '{stage}'" in output]
-    assert ran == ["train", "evaluate", "plot"]
-    params = YAML(typ="safe").load(reproduced.folder / "params.yaml")
-    assert params["recipes"]["original"]["epochs"] == 2
-    assert "epochs" in reproduced.run("dvc", "params", "diff")
-
-
 def test_diverging_training_stops_and_the_last_model_stays_in_the_cache(
     reproduced: Project,
 ) -> None:
@@ -409,26 +400,35 @@ def test_interrupted_training_ends_without_traceback(reproduced: Project) -> Non
     while not list(reproduced.folder.glob("data/checkpoints/*.npz")):
         assert process.poll() is None
         time.sleep(0.05)
+    # The first may be lost in a callback of JAX, which Keras imports: once in some hundred times.
+    with suppress(subprocess.TimeoutExpired):
+        process.send_signal(signal.SIGINT)
+        process.wait(60)
     process.send_signal(signal.SIGINT)
     output = finish(process, 128 + signal.SIGINT)
     assert "Traceback" not in output
     assert "train: interrupted" in output
 
 
-@pytest.mark.parametrize(
-    "seconds", [1.0, *(pytest.param(n / 2, marks=pytest.mark.slow) for n in (3, 4, 5, 6, 24))]
-)
-def test_training_that_is_interrupted_as_it_starts_ends_without_traceback(
-    reproduced: Project, seconds: float
+# Trains, but for Ctrl-C at the moment in which a module is about to be imported.
+INTERRUPTED = """
+import runpy, signal, sys
+class Finder:
+    def find_spec(name, *_):
+        if name == module:
+            signal.raise_signal(signal.SIGINT)
+module = sys.argv.pop()
+sys.meta_path.insert(0, Finder)
+runpy.run_module("pipeline.stages.train", run_name="__main__", alter_sys=True)
+"""
+
+
+@pytest.mark.parametrize("module", ["numpy", "tensorflow", "keras.src.layers.core.dense"])
+def test_training_that_is_interrupted_as_keras_is_imported_ends_without_traceback(
+    reproduced: Project, module: str
 ) -> None:
-    reproduced.edit_params(set_recipe(epochs=50_000))
-    process = reproduced.start("python", "-m", "pipeline.stages.train")
-    time.sleep(seconds)
-    process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=PATIENCE)
-    # Killed by the signal while the libraries are being imported, ended by itself later.
-    assert process.returncode in {-signal.SIGINT, 128 + signal.SIGINT}
-    assert "Traceback" not in output
+    process = reproduced.start("python", "-c", INTERRUPTED, module)
+    assert finish(process, -signal.SIGINT) == ""
 
 
 def test_dependency_edited_while_its_stage_runs_fails_the_stage(reproduced: Project) -> None:

@@ -281,14 +281,6 @@ def test_runner_is_for_what_is_stale_and_no_forks(
     assert bool(condition) == (stale == "true" and is_ours)
 
 
-@pytest.mark.slow
-def test_code_of_a_fork_reaches_no_runner_of_ours(hosted: Hosted) -> None:
-    hosted.push("Longer", set_recipe(hosted.project, epochs=4))
-    jobs = hosted.run(LABEL, fork=True)
-    assert results(jobs) == {"stale": "success", "reproduce": "skipped", "commit": "skipped"}
-    assert "Out of date. To run: train" in hosted.report()
-
-
 def test_remote_that_takes_nothing_fails_the_push(
     hosted_with_remote: Hosted, bucket: Bucket
 ) -> None:
@@ -302,6 +294,10 @@ def test_remote_that_takes_nothing_fails_the_push(
     finally:
         bucket.server.accepted = None
     assert "failed to push data to the cloud" in message
+    # Until then nothing was handed out that could be committed.
+    steps = YAML(typ="safe").load(WORKFLOW)["jobs"]["reproduce"]["steps"]
+    names = [step.get("name") for step in steps]
+    assert names.index("Push data and run cache") < names.index("Collect the results")
 
 
 @pytest.mark.slow
@@ -316,25 +312,6 @@ def test_unreachable_remote_fails_and_nothing_is_taken_for_whole(
     jobs = hosted.run(LABEL)
     assert results(jobs) == {"stale": "success", "reproduce": "failure", "commit": "skipped"}
     assert f'Could not connect to the endpoint URL: "{gone}' in jobs["reproduce"].log
-    assert hosted.head() == before
-    assert set(hosted.github.artifacts) == {"report"}
-
-
-@pytest.mark.slow
-def test_results_are_not_committed_if_the_remote_does_not_have_them(
-    hosted_with_remote: Hosted, bucket: Bucket
-) -> None:
-    hosted = hosted_with_remote
-    hosted.push("Longer", set_recipe(hosted.project, epochs=2))
-    before = hosted.head()
-    bucket.server.accepted = 0
-    try:
-        jobs = hosted.run(LABEL)
-    finally:
-        bucket.server.accepted = None
-    assert results(jobs) == {"stale": "success", "reproduce": "failure", "commit": "skipped"}
-    assert jobs["reproduce"].steps[-1] == "Push data and run cache"
-    assert "failed to push data to the cloud" in jobs["reproduce"].log
     assert hosted.head() == before
     assert set(hosted.github.artifacts) == {"report"}
 
@@ -359,23 +336,6 @@ def test_report_of_a_run_by_hand_compares_with_main(hosted: Hosted, tmp_path: Pa
     report = (tmp_path / "report.md").read_text()
     assert f"Before: origin/main ({hosted.head('main')[:7]}); after: workspace on " in report
     assert (tmp_path / "summary").read_text() == report
-
-
-@pytest.mark.slow
-def test_run_by_hand_compares_with_main(hosted: Hosted) -> None:
-    hosted.push("Words", lambda: hosted.project.append("README.md", "Words\n"))
-    event = {
-        "event_name": "workflow_dispatch",
-        "head_ref": "",
-        "ref_name": "branch",
-        "sha": hosted.head(),
-        "event": {},
-    }
-    jobs = hosted.github.run(WORKFLOW, event, commit=False)
-    assert results(jobs) == {"stale": "success", "reproduce": "skipped", "commit": "skipped"}
-    assert (
-        f"Before: origin/main ({hosted.head('main')[:7]}); after: workspace on " in hosted.report()
-    )
 
 
 @pytest.mark.parametrize("changed", ["true", ""])
