@@ -4,6 +4,7 @@
 is made first. TensorFlow is the default; ``KERAS_BACKEND=jax`` chooses JAX.
 """
 
+import gc
 import os
 import signal
 import sys
@@ -67,6 +68,11 @@ def _interruption_ends_process() -> Iterator[None]:
 
 with _interruption_ends_process(), _native_log_hidden():
     import keras
+
+if os.environ["KERAS_BACKEND"] == "tensorflow":
+    # Keras imports JAX where it is installed, and JAX's callback would swallow the exception of a
+    # Ctrl-C that comes while Python collects garbage: training would go on.
+    gc.callbacks[:] = [one for one in gc.callbacks if not one.__module__.startswith("jax")]
 
 __all__ = ["Device", "keras", "pin"]
 
