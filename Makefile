@@ -36,10 +36,10 @@ study: $(VENV)/.installed  ## Train each recipe with ten seeds; goes on where it
 	$(RUN) dvc repro preprocess
 	$(call REPRO,studies)
 
-compare: $(VENV)/.installed  ## Compare what lies here with BASE=..., by default main: better, worse or noise?
+compare: $(VENV)/.installed  ## Compare the working files with BASE=... (main; on main, the commit before)
 	$(RUN) python -m pipeline compare $(BASE)
 
-verify: $(VENV)/.installed  ## Run the last commit from scratch, aside: do its results come out again?
+verify: $(VENV)/.installed  ## Run the last commit from scratch in a clean clone, and compare its results
 	$(RUN) python -m pipeline verify
 
 test: $(VENV)/.installed  ## Run the tests of every behaviour, in about eight minutes
@@ -52,7 +52,7 @@ PYTEST := python -m pytest -n 3 --dist worksteal
 # TESTS=slow are those that `make test` leaves out.
 TESTS := not slow
 
-faults: $(VENV)/.installed  ## Kill, fill the disk, damage, disturb: the fault tests at full length (two hours)
+faults: $(VENV)/.installed  ## Run the fault tests at full length: kills, full disks, damage (two hours)
 	rm -f faults.jsonl
 	$(RUN) FAULTS=full $(PYTEST) tests/faults
 	$(RUN) python tests/faults/summary.py
@@ -80,7 +80,7 @@ BENCH := PYTHONPATH="$(CURDIR)" env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE pyt
 plots: $(VENV)/.installed  ## Open a page of the plots that needs no network; with BASE=..., beside those of BASE
 	$(RUN) python -m pipeline plots $(BASE)
 
-doctor: $(VENV)/.installed  ## Look at this set-up: what is good, what is not, and what to do about that
+doctor: $(VENV)/.installed  ## Diagnose the installation: what is wrong, and what to do
 	$(RUN) $(DOCTOR)
 
 lock: $(VENV)/.installed  ## Resolve the dependencies of pyproject.toml anew into requirements*.lock

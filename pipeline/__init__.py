@@ -5,15 +5,15 @@ this list, never upwards, and nobody imports a module that is a command:
 
 - ``tools``: what people and CI run around the pipeline, each in a folder of its own
 - ``stages``: what ``dvc repro`` runs, a module a stage, from download to plot
-- ``studies``: the recipes as such: ten seeds each, a search, doubts about labels
+- ``studies``: experiments with many trainings: ten seeds of each recipe, a search, label doubts
 - ``studies/results``: tables, summaries and pictures of the studies
 - ``report``: the figures and the page of a run
-- ``history``: earlier results, as Git and DVC know them
-- ``training``: a recipe at work: distortions, epochs, checkpoints
+- ``history``: results in Git and DVC: revisions, how they were made, whether they are stale
+- ``training``: the training loop: recipe, distorted images, epochs, checkpoints
 - ``model``: the network: backend, layers, file on disk
-- ``evaluation``: from probabilities to judgements: calibration, rejection, robustness
+- ``evaluation``: metrics of predictions: calibration, rejection, robustness
 - ``data``: the raw files: where to get them, how to read them, how to split them
-- ``runtime``: what every stage stands on: parameters, errors, commands, files
+- ``runtime``: what every stage needs: parameters, errors, its command line, its files
 
 ``python -m pipeline`` lists the commands.
 """

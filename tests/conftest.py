@@ -99,11 +99,9 @@ class MirrorHandler(BaseHTTPRequestHandler):
         if kind == "hang":
             self.server.released.wait(60)
             return
-        if kind == "missing":
-            self.send_error(404)
-            return
-        if kind == "rude":
-            self.send_response_only(500, "\x1b[2Jred")
+        if kind in {"missing", "rude"}:
+            status, reason = (404, None) if kind == "missing" else (500, "\x1b[2Jred")
+            self.send_response_only(status, reason)
             self.end_headers()
             return
         if kind == "endless":
@@ -176,19 +174,30 @@ def server(data_set: Path) -> Iterator[MirrorServer]:
 
 
 def pytest_configure() -> None:
-    """Let Ctrl-C reach what the tests start, and let nothing of it outlive them.
+    """Let signals reach what the tests start, and let nothing of it outlive the tests.
 
-    Where a script starts pytest in its background, SIGINT is ignored, and would be in all that
-    pytest starts; a signal that is handled is not.
+    In the background of a script SIGINT is ignored, under nohup SIGHUP, and so they would be in
+    all that pytest starts; a signal that is handled is not.
     """
+    # A process of xdist ends with the one that has started it.
+    outlives_terminal = "PYTEST_XDIST_WORKER" in os.environ or (
+        signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    )
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGHUP, pass_over if outlives_terminal else end)
     atexit.register(kill_started)
+
+
+def pass_over(*_: object) -> None:
+    """Go on after a signal."""
 
 
 def end(number: int, _: object) -> None:
     """End the tests as the signal would have."""
-    kill_started()
+    # No more than that: the tests may be reading from them, or waiting for them.
+    for process in STARTED:
+        kill(process)
     signal.signal(number, signal.SIG_DFL)
     signal.raise_signal(number)
 
@@ -199,15 +208,31 @@ def pytest_runtest_teardown() -> None:
     kill_started()
 
 
+def kill(process: "subprocess.Popen[str]") -> None:
+    """Kill a process that leads a session, with all that it has started."""
+    with suppress(ProcessLookupError, PermissionError):  # they have ended
+        os.killpg(process.pid, signal.SIGKILL)
+
+
 def kill_started() -> None:
     """Kill the processes that the tests have started, with all that these have started."""
     while STARTED:
         process = STARTED.pop()
-        with suppress(ProcessLookupError, PermissionError):  # they have ended
-            os.killpg(process.pid, signal.SIGKILL)
+        kill(process)
         process.wait()
         if process.stdout:
             process.stdout.close()
+
+
+def own_environment(home: Path) -> dict[str, str]:
+    """Return the variables by which programs keep to a home, and to no settings of the machine."""
+    return {
+        "HOME": str(home),
+        "XDG_CACHE_HOME": str(home / ".cache"),
+        "XDG_CONFIG_HOME": str(home / ".config"),
+        "DVC_SITE_CACHE_DIR": str(home / "dvc"),
+        "GIT_CONFIG_NOSYSTEM": "1",
+    }
 
 
 def start(
@@ -259,12 +284,8 @@ class Project:
             for name, value in os.environ.items()
             if name in {"SYSTEMROOT", "TMPDIR"} or name.startswith("OPENBLAS_")
         }
-        own = {
+        own = own_environment(self.home) | {
             "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
-            "HOME": str(self.home),
-            "XDG_CACHE_HOME": str(self.home / ".cache"),
-            "DVC_SITE_CACHE_DIR": str(self.home / "dvc"),
-            "GIT_CONFIG_NOSYSTEM": "1",
             "GIT_AUTHOR_NAME": "Test",
             "GIT_AUTHOR_EMAIL": "test@example.invalid",
             "GIT_COMMITTER_NAME": "Test",
@@ -325,12 +346,13 @@ def copy_project(folder: Path, home: Path) -> Project:
 
 
 def use_small_data(params: Any, data_set: Path, mirrors: list[str]) -> None:
-    """Set the parameters to a small data set and to training that takes seconds."""
+    """Set the parameters to a small data set, and to a short training that can be interrupted."""
     params["download"]["mirrors"] = mirrors
     params["download"]["timeout"] = 1.0
     for role, name in NAMES.items():
         params["download"]["files"][role]["sha256"] = sha256(data_set / name)
     params["preprocess"]["validation_size"] = 100
+    params["train"]["checkpoint_every"] = 1
     for recipe in params["recipes"].values():
         recipe.update({"batch_size": 50, "epochs": 3})
 
@@ -361,11 +383,8 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A new home for what is called in this very process, with nothing inherited that matters."""
     home = tmp_path / "own home"
     home.mkdir()
-    monkeypatch.setenv("HOME", str(home))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(home / ".cache"))
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(home / ".config"))
-    monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(home / "dvc"))
-    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    for name, value in own_environment(home).items():
+        monkeypatch.setenv(name, value)
     for name in ("MNIST_MIRROR", "http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
         monkeypatch.delenv(name, raising=False)
     return home
@@ -485,7 +504,8 @@ def bucket(s3: S3) -> Bucket:
 
 
 def use_remote(project: Project, bucket: Bucket) -> None:
-    """Give a project a remote, with README's commands."""
-    project.run("dvc", "remote", "add", "--default", "storage", bucket.address)
-    project.run("dvc", "remote", "modify", "storage", "verify", "true")
-    project.run("dvc", "remote", "modify", "storage", "endpointurl", bucket.server.address)
+    """Give a project a remote, as the commands of docs/sharing.md do."""
+    config = project.folder / ".dvc/config"
+    text = config.read_text().replace("[core]", "[core]\n    remote = storage")
+    remote = f"url = {bucket.address}\nverify = true\nendpointurl = {bucket.server.address}\n"
+    config.write_text(f"{text}['remote \"storage\"']\n{remote}")

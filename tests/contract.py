@@ -223,7 +223,8 @@ def stage_problems(house: House) -> Iterator[str]:
         module
         for module in house.modules
         if house.is_command(module)
-        and {call_name(call) for call in house.calls(module)} & {"run_stage", "run_checked"}
+        and {call_name(call) for call in house.calls(module)}
+        & {"run_stage", "run_checked", "run_study"}
     }
     yield from (
         f"{module} is no stage of a dvc.yaml"

@@ -24,12 +24,10 @@ TOKENS = re.compile(r"\s*('(?:[^']|'')*'|&&|\|\||==|!=|!|\(|\)|,|[A-Za-z_][\w.*-
 
 def lookup(way: str, contexts: dict[str, Any]) -> Any:
     """Return what a way such as ``github.event.label.name`` leads to; nothing is ''."""
-    value: Any = contexts
-    first = True
-    for part in way.split("."):
-        if first:
-            assert part in contexts, f"unknown context: {way}"
-            first = False
+    name, *parts = way.split(".")
+    assert name in contexts, f"unknown context: {way}"
+    value: Any = contexts[name]
+    for part in parts:
         if part == "*":
             value = value or []
         elif isinstance(value, list):
@@ -41,17 +39,14 @@ def lookup(way: str, contexts: dict[str, Any]) -> Any:
 
 def evaluate(expression: str, contexts: dict[str, Any]) -> Any:
     """Return an expression's value, as GitHub documents it."""
-    functions = {
-        "fromJSON": json.loads,
-        "contains": lambda where, what: what in where,
-    }
+    functions = {"fromJSON": json.loads, "contains": lambda where, what: what in where}
+    operators = {"&&": " and ", "||": " or ", "!": " not ", "true": "True", "false": "False"}
     python, position = [], 0
     while position < len(expression.rstrip()):
         match = TOKENS.match(expression, position)
         assert match, f"not understood: {expression[position:]!r}"
         token, position = match[1], match.end()
         followed_by_call = expression[position:].lstrip().startswith("(")
-        operators = {"&&": " and ", "||": " or ", "!": " not ", "true": "True", "false": "False"}
         if token in operators:
             python.append(operators[token])
         elif token[0].isalpha() and followed_by_call:
@@ -158,7 +153,6 @@ class GitHub:
         variables: Those set in the repository's settings.
         secrets: Likewise.
         name: Of the repository.
-        depth: For every checkout, in place of what the workflow says.
     """
 
     origin: Path
@@ -167,7 +161,6 @@ class GitHub:
     variables: dict[str, str] = field(default_factory=dict)
     secrets: dict[str, Any] = field(default_factory=dict)
     name: str = "owner/digits"
-    depth: int | None = None
     artifacts: dict[str, Path] = field(default_factory=dict)
 
     def run(self, workflow: Path, github: dict[str, Any], **inputs: Any) -> dict[str, Job]:
@@ -253,7 +246,7 @@ class GitHub:
 
     def _checkout(self, given: dict[str, str], work: Path) -> None:
         """Check out as the action does: a detached head, all branches only with all history."""
-        depth = int(given.get("fetch-depth", 1)) if self.depth is None else self.depth
+        depth = int(given.get("fetch-depth", 1))
         refs = [given["ref"]] if given.get("ref") else ["HEAD"]
         if depth == 0:
             refs.append("+refs/heads/*:refs/remotes/origin/*")

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 
 import pytest
-from conftest import ROOT, Project
+from conftest import ROOT, Project, own_environment
 
 from pipeline.__main__ import FOLDER, tools
 from pipeline.runtime.errors import PipelineError
@@ -20,16 +20,9 @@ from pipeline.runtime.errors import PipelineError
 @contextmanager
 def in_project(project: Project, **environment: str) -> Iterator[None]:
     """Make this process's tools work on a project, with the variables of its commands."""
-    own = {
-        "HOME": str(project.home),
-        "XDG_CACHE_HOME": str(project.home / ".cache"),
-        "XDG_CONFIG_HOME": str(project.home / ".config"),
-        "DVC_SITE_CACHE_DIR": str(project.home / "dvc"),
-        "GIT_CONFIG_NOSYSTEM": "1",
-    }
     with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # DVC's
-        for name, value in (own | environment).items():
+        for name, value in (own_environment(project.home) | environment).items():
             patch.setenv(name, value)
         patch.chdir(project.folder)
         patch.setattr(tempfile, "tempdir", None)  # so that TMPDIR counts

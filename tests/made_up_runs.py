@@ -1,6 +1,5 @@
 """Runs of networks that nobody trained: what they answer is made up, the rest follows from it."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +7,6 @@ import numpy as np
 import pandas as pd
 from conftest import ROOT
 from numpy.typing import NDArray
-from pydantic import TypeAdapter
-from ruamel.yaml import YAML
 
 from pipeline.evaluation.assessment import Answers, EvaluateParams, assessment, operating_points
 from pipeline.evaluation.calibration import reliability_table
@@ -18,7 +15,7 @@ from pipeline.evaluation.predictions import predictions_table, write_predictions
 from pipeline.evaluation.rejection import risk_coverage
 from pipeline.evaluation.results import write_metrics, write_table
 from pipeline.evaluation.robustness import accuracies
-from pipeline.report.run import Metrics, OperatingPoints, Run
+from pipeline.report.run import Run
 from pipeline.runtime.params import load_section
 from pipeline.stages.plot import shown_parameters
 
@@ -62,14 +59,10 @@ def made_up_run(labels: NDArray[np.int64], probabilities: NDArray[np.float32]) -
     return Run(
         images=images,
         predictions=table,
-        metrics=TypeAdapter(Metrics).validate_python(
-            {
-                **classification_metrics(table, classes),
-                "parameters": 109_946,
-                **assessment(test, points),
-            }
-        ),
-        points=TypeAdapter(OperatingPoints).validate_python(points),
+        metrics=classification_metrics(table, classes)
+        | {"parameters": 109_946}
+        | assessment(test, points),
+        points=points,
         by_class=class_table(table, classes),
         reliability=pd.concat(
             reliability_table(values, test.correct).assign(calibration=name)
@@ -93,31 +86,26 @@ def made_up_run(labels: NDArray[np.int64], probabilities: NDArray[np.float32]) -
 
 def written(run: Run, folder: Path) -> dict[str, Any]:
     """Write a run as the stages do, and return the paths that ``plot`` is given, by argument."""
+    tables = {"by_class", "reliability", "risk_coverage", "robustness"}
     inputs = {
         "test_images": folder / "test_images.npy",
-        "operating_points": folder / "operating_points.json",
-        "environment": folder / "environment.json",
-        "learning_curves": folder / "learning_curves.csv",
-        "metrics": folder / "metrics.json",
-        "predictions": folder / "predictions.csv",
-        "by_class": folder / "by_class.csv",
-        "reliability": folder / "reliability.csv",
-        "risk_coverage": folder / "risk_coverage.csv",
-        "robustness": folder / "robustness.csv",
-        "parameters": folder / "params.yaml",
+        **{
+            name: folder / f"{name}.json" for name in ("operating_points", "environment", "metrics")
+        },
+        **{name: folder / f"{name}.csv" for name in ("learning_curves", "predictions", *tables)},
     }
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir()
     np.save(inputs["test_images"], run.images.reshape(len(run.images), -1))
-    for name, values in (("operating_points", run.points), ("metrics", run.metrics)):
-        write_metrics(inputs[name], dict(values))
-    inputs["environment"].write_text(json.dumps(run.environment), encoding="utf-8")
+    write_metrics(inputs["operating_points"], dict(run.points))
+    write_metrics(inputs["metrics"], dict(run.metrics))
+    write_metrics(inputs["environment"], dict(run.environment))
     run.curves.astype({"epoch": int}).to_csv(inputs["learning_curves"], index=False)
     write_predictions(inputs["predictions"], run.predictions)
-    for name in ("by_class", "reliability", "risk_coverage", "robustness"):
+    for name in tables:
         write_table(inputs[name], getattr(run, name))
-    YAML(typ="safe").dump(YAML(typ="safe").load(PARAMETERS), inputs["parameters"])
     return {
         **inputs,
+        "parameters": PARAMETERS,
         "template": ROOT / "pipeline/report/page.html",
         "page": folder / "index.html",
         **{f"{name}_picture": folder / f"{name}.png" for name in PICTURES},

@@ -85,6 +85,3 @@ class Bucket:
         """Put a changed object in the place of one."""
         body = self.server.client.get_object(Bucket=self.name, Key=key)["Body"].read()
         self.server.client.put_object(Bucket=self.name, Key=key, Body=change(body))
-
-    def delete(self, key: str) -> None:
-        self.server.client.delete_object(Bucket=self.name, Key=key)

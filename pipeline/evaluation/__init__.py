@@ -1,4 +1,4 @@
-"""From probabilities to judgements: what is right, how sure it is, and what to leave to people.
+"""Metrics of predictions: what is right, how sure it is, and what to leave to people.
 
 Nothing here needs Keras.
 """

@@ -1,5 +1,6 @@
 """Set temperature and thresholds on validation images, and judge them on test images."""
 
+from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
@@ -15,13 +16,9 @@ from pipeline.evaluation.calibration import (
     scaled,
 )
 from pipeline.evaluation.rejection import choose_threshold, decide, decided_facts
-from pipeline.runtime.params import Section
-
-
-def _unique(values: list[float]) -> list[float]:
-    if len({f"{value:g}" for value in values}) < len(values):
-        raise ValueError("a value is listed twice")
-    return values
+from pipeline.runtime.errors import PipelineError
+from pipeline.runtime.examples import load_array
+from pipeline.runtime.params import Section, unique
 
 
 class EvaluateParams(Section):
@@ -32,7 +29,7 @@ class EvaluateParams(Section):
     target_errors: Annotated[
         list[Annotated[float, Field(ge=0.0001, le=0.1)]],
         Field(min_length=1),
-        AfterValidator(_unique),
+        AfterValidator(unique),
     ]
     certainty: Annotated[float, Field(ge=0.5, le=0.999)]
 
@@ -56,6 +53,21 @@ class Answers(NamedTuple):
     def confidences(self, temperature: float) -> NDArray[np.float64]:
         """Return the calibrated confidences, shape (n,)."""
         return confidences(scaled(self.probabilities, temperature))
+
+
+def read_answers(path: Path, labels: NDArray[np.int32]) -> Answers:
+    """Return the answers in an .npy file, with the labels of their images, shape (n,).
+
+    Raises:
+        PipelineError: The file is damaged, or does not have an answer for each label.
+        OSError: The file cannot be opened.
+    """
+    probabilities = load_array(path, np.float32)
+    if probabilities.ndim != 2 or len(probabilities) != len(labels):  # noqa: PLR2004
+        raise PipelineError(
+            f"{path}: expected shape ({len(labels)}, classes), found {probabilities.shape}"
+        )
+    return Answers(probabilities, labels)
 
 
 def operating_points(validation: Answers, params: EvaluateParams) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The reject option: decide above a threshold of confidence, leave the other images to people.
+"""Selective classification: decide above a threshold of confidence, leave the rest to people.
 
 The share decided is called coverage, the share of wrong answers among them risk; a threshold of
 confidence trades one for the other (Chow, 1970; El-Yaniv and Wiener, 2010).

@@ -1,1 +1,1 @@
-"""Earlier results, from Git and DVC: revisions, what they were made with, what is stale."""
+"""Results in Git and DVC: revisions, how they were made, whether they are stale."""

@@ -1,4 +1,4 @@
-"""The entries that differ between two trees of settings, such as two revisions' parameters."""
+"""The entries that differ between two nested dictionaries, such as two revisions' parameters."""
 
 import json
 from collections.abc import Iterator, Mapping

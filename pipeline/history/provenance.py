@@ -9,10 +9,11 @@ from typing import Any
 
 from pipeline.evaluation.predictions import PREDICTIONS_FILE
 from pipeline.history.changes import Change, changes
+from pipeline.history.lineage import sources, upstream, writers
 from pipeline.history.revisions import Revision
 from pipeline.runtime.errors import PipelineError, reason
 from pipeline.runtime.inputs import hash_of_folder
-from pipeline.runtime.lock import LOCK_FILE, Lock, md5_of, parse_lock, sources, upstream, writers
+from pipeline.runtime.lock import LOCK_FILE, Lock, md5_of, parse_lock
 from pipeline.runtime.params import PARAMS_FILE
 from pipeline.runtime.yaml import parse_yaml
 

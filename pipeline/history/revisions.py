@@ -17,18 +17,10 @@ from pipeline.runtime.lock import md5, md5_of
 PROJECT = Path(__file__).resolve().parents[2]  # studies/ reaches this by a link
 WORKSPACE = "workspace"
 # Most are of `git rev-parse --local-env-vars`: what would lead Git to another repository.
-REPOSITORY_VARIABLES = frozenset(
-    {
-        "GIT_ALTERNATE_OBJECT_DIRECTORIES",
-        "GIT_COMMON_DIR",
-        "GIT_DEFAULT_HASH",
-        "GIT_DIR",
-        "GIT_INDEX_FILE",
-        "GIT_OBJECT_DIRECTORY",
-        "GIT_PREFIX",
-        "GIT_WORK_TREE",
-    }
-)
+REPOSITORY_VARIABLES = {
+    *("GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_COMMON_DIR", "GIT_DEFAULT_HASH", "GIT_DIR"),
+    *("GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_PREFIX", "GIT_WORK_TREE"),
+}
 
 
 @dataclass(frozen=True)

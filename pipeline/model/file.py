@@ -19,7 +19,7 @@ import numpy as np
 
 from pipeline.model.backend import keras
 from pipeline.runtime.atomic import replacing
-from pipeline.runtime.errors import UNREADABLE, PipelineError, reason
+from pipeline.runtime.errors import UNREADABLE, PipelineError, readable
 
 FRAME = 2**18  # bytes of a model file besides its numbers, generously
 MEMBERS = ["metadata.json", "config.json", "model.weights.h5"]
@@ -90,9 +90,9 @@ def load_model(path: Path) -> Any:
     try:
         model = keras.saving.load_model(path, safe_mode=True)
     except (*UNREADABLE, zipfile.BadZipFile, zlib.error) as error:
-        raise PipelineError(f"{path}: Keras cannot open the model: {reason(error)}") from error
-    if not model.compiled:
-        raise PipelineError(f"{path}: a Keras model without a loss to evaluate it by")
+        # Keras tells last what is wrong, after the whole configuration around it.
+        why = readable(str(error).rpartition("Exception encountered: ")[2]) or type(error).__name__
+        raise PipelineError(f"{path}: Keras cannot open the model: {why}") from error
     _check_finite(model, path)
     return model
 

@@ -2,64 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NotRequired
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pydantic import FiniteFloat
-from typing_extensions import TypedDict
-
-
-class Interval(TypedDict):
-    """Of 95% confidence."""
-
-    low: FiniteFloat
-    high: FiniteFloat
-
-
-class Scores(TypedDict):
-    """How well confidence agrees with accuracy; 0 is perfect."""
-
-    expected_calibration_error: FiniteFloat
-    negative_log_likelihood: FiniteFloat
-    brier_score: FiniteFloat
-
-
-class Calibration(TypedDict):
-    """Before and after the temperature."""
-
-    before: Scores
-    after: Scores
-
-
-class Decision(TypedDict):
-    """The share of images that a threshold decides, the errors in it, and their share (risk)."""
-
-    coverage: FiniteFloat
-    errors: int
-    risk: NotRequired[FiniteFloat]
-    risk_interval: NotRequired[Interval]
-
-
-class Metrics(TypedDict):
-    """What ``evaluate`` measures, as far as it is shown; ``rejection`` is by target error."""
-
-    accuracy: FiniteFloat
-    accuracy_interval: Interval
-    errors: int
-    parameters: int
-    calibration: Calibration
-    rejection: dict[str, Decision]
-
-
-class OperatingPoints(TypedDict):
-    """What ``evaluate`` sets; ``thresholds`` are by target error."""
-
-    temperature: FiniteFloat
-    certainty: FiniteFloat
-    validation_images: int
-    thresholds: dict[str, FiniteFloat | None]
 
 
 @dataclass(frozen=True)
@@ -82,8 +29,8 @@ class Run:
 
     images: NDArray[np.float32]
     predictions: pd.DataFrame
-    metrics: Metrics
-    points: OperatingPoints
+    metrics: Mapping[str, Any]
+    points: Mapping[str, Any]
     by_class: pd.DataFrame
     reliability: pd.DataFrame
     risk_coverage: pd.DataFrame

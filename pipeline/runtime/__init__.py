@@ -1,4 +1,4 @@
-"""What every stage stands on: parameters, errors, commands, and the files that stages exchange.
+"""What every stage needs: parameters, errors, its command line, the files that stages exchange.
 
 An edit in here runs every stage again.
 """

@@ -74,6 +74,17 @@ def run_stage(stage: Callable[[S], None], section: type[S]) -> None:
     run_checked(name, stage, lambda: (load_section(name, section),))
 
 
+def run_study(stage: Callable[..., None], load: Callable[[], Sequence[Any]]) -> None:
+    """Run a stage of the studies as a command without arguments.
+
+    Args:
+        stage: The function, which bears the stage's name.
+        load: Returns the parameters for it.
+    """
+    stage_parser(stage.__name__, "study").parse_args()
+    run_checked(stage.__name__, stage, load)
+
+
 def stage_parser(name: str, group: str) -> argparse.ArgumentParser:
     """Return the command line of a stage; its help says what the stage reads and writes.
 

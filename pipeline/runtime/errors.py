@@ -4,16 +4,8 @@ LONGEST = 400  # characters
 # What Python, NumPy and other libraries raise for files that are damaged or hostile. Errors of a
 # library's own that are none of these are named beside it.
 UNREADABLE = (
-    ValueError,
-    TypeError,
-    LookupError,
-    AttributeError,
-    ArithmeticError,
-    RuntimeError,
-    SyntaxError,
-    EOFError,
-    OSError,
-    MemoryError,
+    *(ArithmeticError, AttributeError, EOFError, LookupError, MemoryError),
+    *(OSError, RuntimeError, SyntaxError, TypeError, ValueError),
 )
 
 

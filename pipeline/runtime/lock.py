@@ -52,16 +52,6 @@ def parse_lock(content: bytes, name: str) -> Lock:
         raise PipelineError(f"{name}: not a lock file of DVC: {reason(error)}") from error
 
 
-def read_lock(project: Path) -> Lock:
-    """Return the stages in a project's lock file; none where it has no such file.
-
-    Raises:
-        PipelineError: It is no lock file that DVC 3 writes.
-    """
-    path = project / LOCK_FILE
-    return parse_lock(path.read_bytes(), LOCK_FILE) if path.exists() else {}
-
-
 def md5_of(content: bytes) -> str:
     """Return the MD5 of a content, by which DVC knows it, in hexadecimal digits."""
     return hashlib.md5(content, usedforsecurity=False).hexdigest()
@@ -77,48 +67,3 @@ def md5(path: Path) -> str:
 def _hashes(entries: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     """Return MD5 by path; what is not known by its MD5, such as an address, is left out."""
     return {str(entry["path"]): str(entry["md5"]) for entry in entries if entry.get("md5")}
-
-
-def entries(lock: Lock) -> set[tuple[str, str]]:
-    """Return what a lock has entries for, whatever their values: stage and file, or parameter."""
-    return {
-        (name, entry)
-        for name, stage in lock.items()
-        for entry in (
-            *stage.deps,
-            *stage.outs,
-            *(f"{file}: {key}" for file, values in stage.params.items() for key in values),
-        )
-    }
-
-
-def overlap(path: str, other: str) -> bool:
-    """Return whether two paths are the same, or one is a folder that holds the other."""
-    return f"{path}/".startswith(f"{other}/") or f"{other}/".startswith(f"{path}/")
-
-
-def writers(lock: Lock, path: str) -> set[str]:
-    """Return the stages that write a path, something in it, or the folder that it is in."""
-    return {name for name, stage in lock.items() if any(overlap(path, out) for out in stage.outs)}
-
-
-def sources(lock: Lock) -> dict[str, str]:
-    """Return what stages read and no stage writes, which is the code: MD5 by path."""
-    return {
-        path: recorded
-        for stage in lock.values()
-        for path, recorded in stage.deps.items()
-        if not writers(lock, path)
-    }
-
-
-def upstream(lock: Lock, stages: Iterable[str]) -> set[str]:
-    """Return the stages that have to run before some others can."""
-    found: set[str] = set()
-    waiting = set(stages)
-    while waiting:
-        waiting = {
-            writer for name in waiting for path in lock[name].deps for writer in writers(lock, path)
-        } - found
-        found |= waiting
-    return found

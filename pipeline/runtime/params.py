@@ -1,6 +1,5 @@
 """The parameters of a stage: a section of ``params.yaml``, typed, closed and range-checked."""
 
-import re
 import reprlib
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,6 +19,17 @@ class Section(BaseModel):
     """A section of ``params.yaml``, or part of one: closed, typed, without defaults of its own."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+def unique(values: list[Any]) -> list[Any]:
+    """Return a list of parameters, of which none is written as another one is.
+
+    Raises:
+        ValueError: One is; pydantic makes a message of it.
+    """
+    if len({f"{one:g}" if isinstance(one, float) else one for one in values}) < len(values):
+        raise ValueError("a value is listed twice")
+    return values
 
 
 S = TypeVar("S", bound=Section)
@@ -79,11 +89,6 @@ def read_params(name: str, path: Path = PARAMS_FILE, **changes: Any) -> dict[str
             f"{path}: {name}.recipe: expected the name of a recipe "
             f"({', '.join(map(_key, list(recipes)[:MOST_PROBLEMS]))}), "
             f"found {_shown(recipe)}"
-        )
-    # It is part of what DVC calls parameters and stages, and of the studies' files.
-    if not re.fullmatch(r"[A-Za-z0-9_-]+", recipe):
-        raise PipelineError(
-            f"{path}: recipes: expected names of letters, digits, - and _, found {_shown(recipe)}"
         )
     return params | {"recipe": recipes[recipe]}
 

@@ -24,8 +24,6 @@ from pipeline.runtime.command import run_stage
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.examples import Examples, as_squares, load_examples
 
-LARGEST_DISAGREEMENT = 0.001
-
 
 def evaluate(
     params: EvaluateParams,
@@ -63,9 +61,8 @@ def evaluate(
             raise PipelineError(f"{model_file} gives numbers that are no probabilities")
         return found
 
-    loss, accuracy = model.evaluate(*test, batch_size=params.batch_size, verbose=0)
+    loss, _ = model.evaluate(*test, batch_size=params.batch_size, verbose=0)
     answers = Answers(predict(test.images), test.labels)
-    check_agreement(accuracy, answers.correct)
     points = operating_points(Answers(predict(validation.images), validation.labels), params)
     confidence = answers.confidences(points["temperature"])
     table = predictions_table(answers.labels, answers.probabilities, confidence)
@@ -97,8 +94,6 @@ def check_fit(model: Any, model_name: str, examples: Examples, name: str) -> Non
     Raises:
         PipelineError: It cannot.
     """
-    if not len(examples.labels):
-        raise PipelineError(f"{name}: expected images, found none")
     if model.input_shape != (None, examples.images.shape[1]):
         raise PipelineError(
             f"{model_name} expects images of {model.input_shape[1:]} pixels, "
@@ -110,20 +105,6 @@ def check_fit(model: Any, model_name: str, examples: Examples, name: str) -> Non
         raise PipelineError(
             f"{model_name} knows the classes 0 to {classes - 1}, "
             f"the labels of {name} are {low} to {high}"
-        )
-
-
-def check_agreement(accuracy: float, correct: NDArray[np.bool_]) -> None:
-    """Make sure that Keras's evaluate() and predict() agree on the accuracy.
-
-    Raises:
-        PipelineError: They do not.
-    """
-    # Not to the last image: both are compiled apart, and there may be ties.
-    if abs(accuracy - correct.mean()) > max(LARGEST_DISAGREEMENT, 1.5 / len(correct)):
-        raise PipelineError(
-            f"Keras's evaluate() gives an accuracy of {accuracy}, "
-            f"its predict() one of {correct.mean()}"
         )
 
 

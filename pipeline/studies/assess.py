@@ -10,26 +10,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pydantic import FiniteFloat
-from typing_extensions import TypedDict
 
-from pipeline.evaluation.assessment import Answers, EvaluateParams, assessment, operating_points
+from pipeline.evaluation.assessment import (
+    EvaluateParams,
+    assessment,
+    operating_points,
+    read_answers,
+)
 from pipeline.evaluation.results import read_metrics, write_metrics, write_table
-from pipeline.runtime.command import run_checked, stage_parser
-from pipeline.runtime.errors import PipelineError
+from pipeline.runtime.command import run_study
 from pipeline.runtime.examples import load_array
 from pipeline.runtime.params import PIPELINE_PARAMS, load_section
 from pipeline.studies.results.study import StudyParams
-
-
-class TrainingFacts(TypedDict):
-    """What ``train`` writes of a run beside its answers."""
-
-    recipe: str
-    seed: int
-    parameters: int
-    validation_accuracy: FiniteFloat
-    environment: dict[str, Any]
 
 
 def assess(
@@ -55,11 +47,6 @@ def assess(
         for seed in params.seeds:
             name = f"{recipe}-{seed}"
             facts, errors = assessed(answers / name, labels, evaluation)
-            if (facts["recipe"], facts["seed"]) != (recipe, seed):
-                raise PipelineError(
-                    f"{answers / name}: expected the answers of this run, "
-                    f"found those of {facts['recipe']}-{facts['seed']}"
-                )
             write_table(runs / f"{name}.csv", errors)
             write_metrics(runs / f"{name}.json", facts)
             print(f"{name}: {facts['test_accuracy']:.2%} of the test images", flush=True)
@@ -78,7 +65,7 @@ def assessed(
     Returns:
         The measures; and columns image (from 0), actual and predicted, a row for each wrong image.
     """
-    training = read_metrics(folder / "training.json", TrainingFacts)
+    training = read_metrics(folder / "training.json")
     validation, test = (
         read_answers(folder / f"{part}.npy", labels[part]) for part in ("validation", "test")
     )
@@ -100,31 +87,11 @@ def assessed(
     return facts, pd.DataFrame(errors)
 
 
-def read_answers(path: Path, labels: NDArray[np.int32]) -> Answers:
-    """Return the answers in an .npy file, with the labels of their images, shape (n,).
-
-    Raises:
-        PipelineError: The file is damaged, or does not have an answer for each label.
-        OSError: The file cannot be opened.
-    """
-    probabilities = load_array(path, np.float32)
-    if probabilities.ndim != 2 or len(probabilities) != len(labels):  # noqa: PLR2004
-        raise PipelineError(
-            f"{path}: expected shape ({len(labels)}, classes), found {probabilities.shape}"
-        )
-    return Answers(probabilities, labels)
-
-
-def main() -> None:
-    """Parse the command line, which knows only ``--help``, and measure."""
-    stage_parser("assess", "study").parse_args()
-
-    def load() -> tuple[StudyParams, EvaluateParams]:
-        evaluation = load_section("evaluate", EvaluateParams, PIPELINE_PARAMS)
-        return load_section("study", StudyParams), evaluation
-
-    run_checked("assess", assess, load)
-
-
 if __name__ == "__main__":
-    main()
+    run_study(
+        assess,
+        lambda: (
+            load_section("study", StudyParams),
+            load_section("evaluate", EvaluateParams, PIPELINE_PARAMS),
+        ),
+    )

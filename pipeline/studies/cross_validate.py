@@ -83,14 +83,14 @@ def main() -> None:
     parser = stage_parser("cross_validate", "study")
     parser.add_argument("recipe", metavar="RECIPE", help="one of ../params.yaml")
     recipe = parser.parse_args().recipe
-
-    def load() -> tuple[CrossValidateParams, TrainParams]:
-        return (
+    run_checked(
+        "cross_validate",
+        cross_validate,
+        lambda: (
             load_section("cross_validate", CrossValidateParams),
             load_section("train", TrainParams, PIPELINE_PARAMS, recipe=recipe),
-        )
-
-    run_checked("cross_validate", cross_validate, load)
+        ),
+    )
 
 
 if __name__ == "__main__":

@@ -13,10 +13,16 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from pipeline.data.raw_examples import read_raw
-from pipeline.evaluation.assessment import Answers, EvaluateParams, assessment, operating_points
+from pipeline.evaluation.assessment import (
+    Answers,
+    EvaluateParams,
+    assessment,
+    operating_points,
+    read_answers,
+)
 from pipeline.evaluation.results import write_metrics
 from pipeline.runtime.atomic import write_text
-from pipeline.runtime.command import run_checked, stage_parser
+from pipeline.runtime.command import run_study
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.examples import load_array
 from pipeline.runtime.params import PIPELINE_PARAMS, Section, load_section
@@ -56,11 +62,8 @@ def find_label_doubts(
         OSError: A file cannot be read or written.
     """
     by_networks = load_array(tested, np.float32)
-    train = Answers(load_array(held_out, np.float32), read_raw(raw_images, raw_labels).labels)
+    train = read_answers(held_out, read_raw(raw_images, raw_labels).labels)
     test = Answers(by_networks.mean(axis=0), load_array(test_labels, np.int32))
-    for answers, path in ((train, held_out), (test, tested)):
-        if len(answers.probabilities) != len(answers.labels):
-            raise PipelineError(f"{path}: expected answers for {len(answers.labels)} images")
     if max(params.known_test_errors, default=0) >= len(test.labels):
         raise PipelineError(
             "find_label_doubts.known_test_errors: an index beyond the last test image"
@@ -122,16 +125,11 @@ def decided_alone(
     }
 
 
-def main() -> None:
-    """Parse the command line, which knows only ``--help``, and list."""
-    stage_parser("find_label_doubts", "study").parse_args()
-
-    def load() -> tuple[FindLabelDoubtsParams, EvaluateParams]:
-        evaluation = load_section("evaluate", EvaluateParams, PIPELINE_PARAMS)
-        return load_section("find_label_doubts", FindLabelDoubtsParams), evaluation
-
-    run_checked("find_label_doubts", find_label_doubts, load)
-
-
 if __name__ == "__main__":
-    main()
+    run_study(
+        find_label_doubts,
+        lambda: (
+            load_section("find_label_doubts", FindLabelDoubtsParams),
+            load_section("evaluate", EvaluateParams, PIPELINE_PARAMS),
+        ),
+    )

@@ -57,11 +57,11 @@ def main() -> None:
     parser = stage_parser("plot_distortions", "study")
     parser.add_argument("recipe", metavar="RECIPE", help="one of ../params.yaml")
     recipe = parser.parse_args().recipe
-
-    def load() -> tuple[TrainParams]:
-        return (load_section("train", TrainParams, PIPELINE_PARAMS, recipe=recipe),)
-
-    run_checked("plot_distortions", plot_distortions, load)
+    run_checked(
+        "plot_distortions",
+        plot_distortions,
+        lambda: (load_section("train", TrainParams, PIPELINE_PARAMS, recipe=recipe),),
+    )
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from pathlib import Path
 from pipeline.data.raw_examples import read_raw
 from pipeline.evaluation.results import read_table
 from pipeline.report.figures import save_figure
-from pipeline.runtime.command import run_checked, stage_parser
+from pipeline.runtime.command import run_study
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.examples import as_squares, load_examples
 from pipeline.studies.results.figures import label_doubts_figure
@@ -41,11 +41,5 @@ def plot_label_doubts(
     save_figure(label_doubts_figure(images, listed, DRAWN), picture, DPI)
 
 
-def main() -> None:
-    """Parse the command line, which knows only ``--help``, and draw."""
-    stage_parser("plot_label_doubts", "study").parse_args()
-    run_checked("plot_label_doubts", plot_label_doubts, tuple)
-
-
 if __name__ == "__main__":
-    main()
+    run_study(plot_label_doubts, tuple)

@@ -8,7 +8,6 @@ row: after a change of those, delete the file.
 """
 
 import argparse
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ import pandas as pd
 from pydantic import Field, ValidationError
 
 from pipeline.model.backend import keras, pin
-from pipeline.runtime.atomic import replacing
+from pipeline.runtime.atomic import write_text
 from pipeline.runtime.command import clear_ending
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.examples import load_examples
@@ -78,7 +77,7 @@ def search(
         _, curves = train_network(training, validation, one)
         keras.utils.clear_session()  # else the networks tried before would stay in memory
         rows.append(row | {score: f"{curves[score].iloc[-1]:.6g}" for score in SCORES})
-        write_rows(table, columns, rows)
+        write_text(table, pd.DataFrame(rows)[columns].to_csv(index=False, lineterminator="\n"))
     print(mean_scores(rows).to_string())
 
 
@@ -104,14 +103,10 @@ def as_row(params: TrainParams) -> dict[str, str]:
     """Return the network and its recipe as texts by column; what is off is an empty text."""
     recipe = params.recipe.model_dump()
     distortion = recipe.pop("distortion") or dict.fromkeys(Strength.model_fields)
-    values = {
-        "backend": keras.config.backend(),
-        "threads": params.threads,
-        "hidden_units": "-".join(map(str, params.hidden_units)),
-        **recipe,
-        **distortion,
-        "seed": params.seed,
-    }
+    network = params.model_dump(exclude={"recipe", "checkpoint_every"})
+    units = "-".join(map(str, params.hidden_units))
+    values = {"backend": keras.config.backend(), **network, **recipe, **distortion}
+    values |= {"hidden_units": units}
     return {name: "" if value is None else str(value) for name, value in values.items()}
 
 
@@ -119,34 +114,16 @@ def read_rows(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     """Return the rows of the table; none where there is no file yet.
 
     Raises:
-        PipelineError: It is no such table.
+        PipelineError: It is a table of other columns.
     """
     if not path.exists():
         return []
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            reader = csv.DictReader(file, strict=True)
-            rows = list(reader)
-        is_whole = reader.fieldnames == columns and all(
-            set(row) == set(columns) and all(float(row[score]) >= 0 for score in SCORES)
-            for row in rows
-        )
-    except (ValueError, TypeError, csv.Error):
-        is_whole = False
-    if not is_whole:
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    if set(table.columns) != set(columns):
         raise PipelineError(
-            f"{path}: expected the columns {', '.join(columns)}, and numbers in the last two: "
-            "move it away to begin a new search"
+            f"{path}: expected the columns {', '.join(columns)}: move it away to begin a new search"
         )
-    return rows
-
-
-def write_rows(path: Path, columns: Sequence[str], rows: Sequence[dict[str, str]]) -> None:
-    """Write the table."""
-    with replacing(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    return [dict(row) for _, row in table.iterrows()]
 
 
 def mean_scores(rows: Sequence[dict[str, str]]) -> pd.DataFrame:

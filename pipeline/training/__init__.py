@@ -1,4 +1,4 @@
-"""A recipe at work: distorted images, epochs as compiled functions, checkpoints.
+"""The training loop of a recipe: distorted images, epochs as compiled functions, checkpoints.
 
 With TensorFlow or with JAX, whichever the backend is.
 """

@@ -1,4 +1,4 @@
-"""What decides the bits of a training run, besides the parameters and the data."""
+"""Versions, hardware and variables, which decide the last bits of a training."""
 
 import hashlib
 import os

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
@@ -29,7 +29,6 @@ def compressed(path: Path, content: bytes) -> Path:
     return path
 
 
-@settings(deadline=None)
 @given(
     arrays(np.uint8, st.tuples(st.integers(0, 9), st.integers(1, 5), st.integers(1, 5))),
     st.integers(1, 50),
@@ -54,32 +53,28 @@ def test_format_is_the_one_of_mnist(tmp_path: Path) -> None:
     assert read(path, 1).tolist() == [5, 0, 4]
 
 
-def test_every_truncation_of_the_compressed_file_names_it(tmp_path: Path) -> None:
-    whole = tmp_path / "whole.gz"
-    write_idx(whole, IMAGES)
-    content = whole.read_bytes()
+def test_every_truncation_names_the_file(tmp_path: Path) -> None:
     path = tmp_path / "images.gz"
-    for length in range(len(content)):
-        path.write_bytes(content[:length])
+    write_idx(path, IMAGES)
+    whole, content = path.read_bytes(), header(5, 4, 4) + IMAGES.tobytes()
+    for damaged in (
+        *(whole[:length] for length in range(len(whole))),
+        *(gzip.compress(content[:length]) for length in range(len(content))),
+        content,  # not compressed
+    ):
+        path.write_bytes(damaged)
         with pytest.raises(IdxError, match=r"images\.gz: "):
             read(path, 3)
 
 
-def test_every_truncation_of_the_content_names_the_file(tmp_path: Path) -> None:
-    content = header(5, 4, 4) + IMAGES.tobytes()
-    for length in range(len(content)):
-        path = compressed(tmp_path / "images.gz", content[:length])
+def test_every_damaged_bit_of_the_header_is_noticed(tmp_path: Path) -> None:
+    whole = header(5, 4, 4) + IMAGES.tobytes()
+    for bit in range(8 * len(header(5, 4, 4))):
+        content = bytearray(whole)
+        content[bit // 8] ^= 1 << bit % 8
+        path = compressed(tmp_path / "images.gz", bytes(content))
         with pytest.raises(IdxError, match=r"images\.gz: "):
             read(path, 3)
-
-
-@pytest.mark.parametrize("bit", range(8 * len(header(5, 4, 4))))
-def test_every_damaged_bit_of_the_header_is_noticed(tmp_path: Path, bit: int) -> None:
-    content = bytearray(header(5, 4, 4) + IMAGES.tobytes())
-    content[bit // 8] ^= 1 << bit % 8
-    path = compressed(tmp_path / "images.gz", bytes(content))
-    with pytest.raises(IdxError, match=r"images\.gz: "):
-        read(path, 3)
 
 
 def test_damaged_bits_of_the_compressed_file_are_noticed_or_harmless(tmp_path: Path) -> None:
@@ -131,24 +126,12 @@ def test_error_gives_the_fact(tmp_path: Path, content: bytes, fact: str) -> None
         read(path, 3)
 
 
-def test_file_that_is_not_compressed_names_itself(tmp_path: Path) -> None:
-    path = tmp_path / "images.gz"
-    path.write_bytes(header(5, 4, 4) + IMAGES.tobytes())
-    with pytest.raises(IdxError, match=r"images\.gz: damaged gzip file"):
-        read(path, 3)
-
-
 def test_gzip_bomb_is_read_no_further_than_its_header_promises(tmp_path: Path) -> None:
     path = tmp_path / "labels.gz"
     bomb = gzip.compress(header(3) + b"\1\2\3") + gzip.compress(bytes(1 << 26)) * 64
     path.write_bytes(bomb)  # 4 GiB, in a file of 4 MiB
     with pytest.raises(IdxError, match=r"promises 3 bytes .*, found more"):
         read(path, 1)
-
-
-def test_missing_file_is_an_os_error(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"images\.gz"):
-        read(tmp_path / "images.gz", 3)
 
 
 def test_writing_twice_gives_the_same_bytes(tmp_path: Path) -> None:

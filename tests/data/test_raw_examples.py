@@ -63,15 +63,6 @@ def test_order_is_that_of_the_raw_file_beyond_a_chunk(tmp_path: Path) -> None:
     np.testing.assert_array_equal(np.rint(found.images * 255), images.reshape(len(images), -1))
 
 
-@pytest.mark.parametrize("name", TRAIN)
-def test_damaged_raw_file_names_itself(data_set: Path, tmp_path: Path, name: str) -> None:
-    for other in TRAIN:
-        content = (data_set / other).read_bytes()
-        (tmp_path / other).write_bytes(content[: len(content) // 2] if other == name else content)
-    with pytest.raises(PipelineError, match=name):
-        read_raw(*(tmp_path / other for other in TRAIN))
-
-
 def test_labels_that_are_too_few_are_refused(data_set: Path, tmp_path: Path) -> None:
     write_idx(tmp_path / TRAIN[1], np.zeros(7, np.uint8))
     with pytest.raises(PipelineError, match="7"):

@@ -1,12 +1,11 @@
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.data.split import stratified_choice
 from pipeline.runtime.errors import PipelineError
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 3), min_size=8, max_size=300), st.data())
 def test_split_gives_each_class_its_share_rounded(labels: list[int], data: st.DataObject) -> None:
     array = np.array(labels, np.uint8)

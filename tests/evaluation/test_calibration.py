@@ -1,10 +1,10 @@
 """Figures against scikit-learn and plain loops, the temperature against what it must be."""
 
-from itertools import starmap
+from itertools import product, starmap
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
@@ -56,15 +56,6 @@ def likeliest_temperature(probabilities: NDArray[np.float32], labels: NDArray[np
     return float(grid[np.argmin(losses)])
 
 
-@settings(deadline=None)
-@given(ROWS)
-def test_temperature_of_one_leaves_probabilities_as_they_are(
-    probabilities: NDArray[np.float32],
-) -> None:
-    np.testing.assert_allclose(scaled(probabilities, 1), probabilities, rtol=1e-6, atol=1e-30)
-
-
-@settings(deadline=None)
 @given(ROWS, TEMPERATURES)
 def test_scaled_probabilities_are_probabilities_of_the_same_class(
     probabilities: NDArray[np.float32], temperature: float
@@ -72,9 +63,9 @@ def test_scaled_probabilities_are_probabilities_of_the_same_class(
     found = scaled(probabilities, temperature)
     np.testing.assert_allclose(found.sum(axis=1), 1)
     assert np.array_equal(found.argmax(axis=1), probabilities.argmax(axis=1))
+    np.testing.assert_allclose(scaled(probabilities, 1), probabilities, rtol=1e-6, atol=1e-30)
 
 
-@settings(deadline=None)
 @given(TEMPERATURES)
 def test_zeros_of_the_network_are_no_infinities(temperature: float) -> None:
     probabilities = np.array([[1, 0, 0], [0, 1, 0], [0.5, 0.5, 0]], np.float32)
@@ -95,26 +86,26 @@ def test_known_temperature_is_found_again(sharpness: float) -> None:
     assert found == pytest.approx(sharpness, rel=0.03)
 
 
-@pytest.mark.parametrize("seed", range(5))
-@pytest.mark.parametrize("sharpness", [0.5, 2.0])
-def test_likelihood_is_stationary_at_the_temperature_found(seed: int, sharpness: float) -> None:
-    """Where its derivative by 1 / temperature vanishes: expected and found sums are equal."""
-    probabilities, labels = drawn(300, sharpness, seed)
-    logarithms = np.log(probabilities.astype(np.float64))
-    expected = (scaled(probabilities, fit_temperature(probabilities, labels)) * logarithms).sum()
-    found = logarithms[range(len(labels)), labels].sum()
-    assert expected / len(labels) == pytest.approx(found / len(labels), abs=1e-4)
-
-
-@pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("images", [20, 300])
-def test_temperature_is_the_likeliest_of_all(seed: int, images: int) -> None:
-    answers = drawn(images, 2.0, seed)
-    assert fit_temperature(*answers) == pytest.approx(likeliest_temperature(*answers), rel=0.003)
+def test_temperature_is_the_likeliest_of_all(images: int) -> None:
+    for seed in range(5):
+        answers = drawn(images, 2.0, seed)
+        likeliest = likeliest_temperature(*answers)
+        assert fit_temperature(*answers) == pytest.approx(likeliest, rel=0.003)
 
 
-@pytest.mark.parametrize("least", [1e-10, 1e-20, 1e-25, 0])
-@pytest.mark.parametrize("errors", [1, 20])
+@pytest.mark.parametrize(
+    ("least", "errors"),
+    [
+        (1e-25, 1),
+        (0, 20),
+        *(
+            pytest.param(least, errors, marks=pytest.mark.slow)
+            for least, errors in product((1e-10, 1e-20, 1e-25, 0), (1, 20))
+            if (least, errors) not in {(1e-25, 1), (0, 20)}
+        ),
+    ],
+)
 def test_errors_that_the_network_held_for_impossible_make_it_no_surer(
     least: float, errors: int
 ) -> None:
@@ -148,7 +139,6 @@ def test_network_that_says_nothing_keeps_its_temperature(labels: list[int]) -> N
     assert fit_temperature(uniform, np.array(labels, np.int32)) == 1
 
 
-@settings(deadline=None)
 @given(ROWS)
 def test_confidence_is_what_its_nine_decimals_say(probabilities: NDArray[np.float32]) -> None:
     found = confidences(scaled(probabilities, 1))
@@ -156,7 +146,6 @@ def test_confidence_is_what_its_nine_decimals_say(probabilities: NDArray[np.floa
     assert [float(f"{value:.9f}") for value in found] == found.tolist()
 
 
-@settings(deadline=None)
 @given(ROWS, st.data())
 def test_likelihood_equals_that_of_scikit_learn(
     probabilities: NDArray[np.float32], data: st.DataObject
@@ -185,7 +174,6 @@ def test_likelihood_of_certainty_is_the_extreme(predicted: int, likelihood: floa
     assert negative_log_likelihood(certain, labels, 1) == pytest.approx(likelihood, abs=1e-12)
 
 
-@settings(deadline=None)
 @given(ANSWERS)
 def test_calibration_error_equals_a_plain_loop(answers: list[tuple[float, bool]]) -> None:
     expected = 0.0
@@ -201,7 +189,6 @@ def test_calibration_error_equals_a_plain_loop(answers: list[tuple[float, bool]]
     assert found == pytest.approx(expected / len(answers), abs=1e-12)
 
 
-@settings(deadline=None)
 @given(ANSWERS)
 def test_reliability_equals_scikit_learns_calibration_curve(
     answers: list[tuple[float, bool]],

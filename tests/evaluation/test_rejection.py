@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import cache
+from itertools import product
 
 import numpy as np
 import pytest
@@ -29,9 +30,9 @@ Rule = Callable[[Floats, Bools, float, float], float | None]
 SPLITS = 1000
 MANY, FEW = 100_000, 40  # levels of confidence: nearly without ties, and with 25 or more at each
 CASES = [
-    pytest.param(5000, 0.001, 0.9, marks=pytest.mark.slow),
-    (5000, 0.005, 0.9),
     (1000, 0.05, 0.95),
+    pytest.param(5000, 0.005, 0.9, marks=pytest.mark.slow),
+    pytest.param(5000, 0.001, 0.9, marks=pytest.mark.slow),
 ]
 ANSWERS = st.lists(
     st.tuples(st.sampled_from([0.25, 0.5, 0.75, 0.9, 1.0]), st.booleans()), min_size=1, max_size=40
@@ -61,7 +62,6 @@ def unzipped(answers: list[tuple[float, bool]]) -> tuple[Floats, Bools]:
     return confidence, correct
 
 
-@settings(deadline=None)
 @given(ANSWERS)
 def test_curve_equals_a_plain_loop_over_thresholds(answers: list[tuple[float, bool]]) -> None:
     curve = risk_coverage(*unzipped(answers))
@@ -86,16 +86,15 @@ def test_long_curve_is_thinned_and_keeps_its_ends() -> None:
     assert thinner["risk"].tolist() == [(~correct[kept]).mean() for kept in sure]
 
 
-@pytest.mark.parametrize("right", [True, False])
-@pytest.mark.parametrize("confidence", [0.1, 1.0])
-def test_curve_of_constant_confidence_is_one_point(confidence: float, *, right: bool) -> None:
-    curve = risk_coverage(np.full(50, confidence), np.full(50, right))
-    assert len(curve) == 1
-    assert curve.iloc[0][["threshold", "coverage", "risk"]].tolist() == [confidence, 1, not right]
-    assert not curve.isna().any(axis=None)
+def test_curve_of_constant_confidence_is_one_point() -> None:
+    for confidence, right in product((0.1, 1.0), (True, False)):
+        curve = risk_coverage(np.full(50, confidence), np.full(50, right))
+        assert len(curve) == 1
+        point = curve.iloc[0][["threshold", "coverage", "risk"]].tolist()
+        assert point == [confidence, 1, not right]
+        assert not curve.isna().any(axis=None)
 
 
-@settings(deadline=None)
 @given(ANSWERS, st.floats(0, 1))
 def test_decided_are_those_of_at_least_the_threshold(
     answers: list[tuple[float, bool]], threshold: float
@@ -103,12 +102,6 @@ def test_decided_are_those_of_at_least_the_threshold(
     sure = [right for value, right in answers if value >= threshold]
     expected = Decided(len(answers), len(sure), sure.count(False))
     assert decide(*unzipped(answers), threshold) == expected
-
-
-def test_without_a_threshold_nothing_is_decided() -> None:
-    found = decide(np.ones(3), np.array([True, True, False]), None)
-    assert found == Decided(images=3, decided=0, errors=0)
-    assert decided_facts(found) == {"coverage": 0.0, "errors": 0}
 
 
 def test_facts_are_coverage_and_risk_with_its_interval() -> None:
@@ -119,9 +112,12 @@ def test_facts_are_coverage_and_risk_with_its_interval() -> None:
         "risk": 3 / 80,
         "risk_interval": {"low": low, "high": high},
     }
+    nothing = decide(np.ones(3), np.array([True, True, False]), None)
+    assert nothing == Decided(images=3, decided=0, errors=0)
+    assert decided_facts(nothing) == {"coverage": 0.0, "errors": 0}
 
 
-@settings(deadline=None)
+@settings(max_examples=30)
 @given(ANSWERS, st.sampled_from([0.1, 0.3, 0.6]), st.sampled_from([0.5, 0.8]))
 def test_threshold_is_the_lowest_with_enough_images_for_its_errors(
     answers: list[tuple[float, bool]], target: float, certainty: float
@@ -136,22 +132,18 @@ def test_threshold_is_the_lowest_with_enough_images_for_its_errors(
     assert choose_threshold(*unzipped(answers), target, certainty) == expected
 
 
-@pytest.mark.parametrize("levels", [1, FEW, MANY])
-def test_classifier_without_errors_decides_all(levels: int) -> None:
-    confidence = np.random.default_rng(0).integers(levels, size=5000) / levels
-    found = choose_threshold(confidence, np.ones(5000, bool), 0.001, 0.9)
-    assert found == confidence.min()
+def test_classifier_without_errors_decides_all_and_one_that_is_always_wrong_nothing() -> None:
+    for levels in (1, FEW, MANY):
+        confidence = np.random.default_rng(0).integers(levels, size=500) / levels
+        found = choose_threshold(confidence, np.ones(500, bool), 0.05, 0.9)
+        assert found == confidence.min()
+        assert choose_threshold(confidence, np.zeros(500, bool), 0.1, 0.9) is None
 
 
 def test_too_few_images_prove_nothing() -> None:
     for count in (1, 2, 45):  # 0.95^45 is just less than 0.1, and 0.95^44 more
         found = choose_threshold(np.ones(count), np.ones(count, bool), 0.05, 0.9)
         assert found == (1.0 if count == 45 else None)
-
-
-def test_classifier_that_is_always_wrong_decides_nothing() -> None:
-    confidence = np.linspace(0, 1, 5000)
-    assert choose_threshold(confidence, np.zeros(5000, bool), 0.1, 0.9) is None
 
 
 def test_images_of_equal_confidence_are_decided_together_or_not_at_all() -> None:
@@ -163,7 +155,7 @@ def test_images_of_equal_confidence_are_decided_together_or_not_at_all() -> None
     assert choose_threshold(ranked, correct, 0.1, 0.9) == pytest.approx(0.5, abs=1e-3)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=10)
 @given(st.integers(1, 400), st.floats(0.01, 0.5), st.floats(0.5, 0.99))
 def test_more_errors_need_more_images(images: int, target: float, certainty: float) -> None:
     fewest = fewest_images(images, target, certainty)
@@ -203,17 +195,6 @@ def test_all_tests_together_err_as_often_as_they_may(
 ) -> None:
     found = crossing_probability(fewest_images(images, target, certainty), images, target)
     assert 0.97 * (1 - certainty) < found <= 1 - certainty
-
-
-@pytest.mark.parametrize(("images", "target", "certainty"), [(200, 0.1, 0.8), (1000, 0.05, 0.95)])
-def test_all_tests_together_err_no_more_often_when_it_is_tried(
-    images: int, target: float, certainty: float
-) -> None:
-    fewest = fewest_images(images, target, certainty)
-    errors = (np.random.default_rng(0).random((10_000, images)) < target).cumsum(axis=1)
-    allowed = np.searchsorted(fewest, np.arange(1, images + 1), side="right") - 1
-    crossed = int((errors <= allowed).any(axis=1).sum())
-    assert crossed in likely_counts(1 - certainty, 10_000)
 
 
 def likely_counts(probability: float, trials: int = SPLITS) -> range:
@@ -292,16 +273,6 @@ def test_errors_just_above_the_target_are_let_through_as_seldom_as_promised(
         assert broken <= likely_counts(1 - certainty)[-1]
 
 
-@pytest.mark.usefixtures("quick")
-@pytest.mark.parametrize(("images", "target", "certainty"), CASES)
-def test_errors_well_above_the_target_are_let_through_more_seldom(
-    images: int, target: float, certainty: float
-) -> None:
-    errors = np.full(MANY, 1.25 * target)
-    _, risk = simulated(choose_threshold, errors, images, target, certainty)
-    assert 0 < (risk > target).mean() <= 1 - certainty
-
-
 @pytest.mark.parametrize("rule", [naive, each_on_its_own])
 @pytest.mark.parametrize(("images", "target", "certainty"), CASES)
 def test_simulation_finds_out_a_rule_that_breaks_the_promise(
@@ -322,15 +293,7 @@ def test_errors_that_rise_as_confidence_falls_are_kept_below_the_target(
     coverage, risk = simulated(choose_threshold, errors, images, target, certainty)
     assert (risk > target).mean() <= 1 - certainty
     assert np.median(coverage) > 0.6 * 0.8
-
-
-@pytest.mark.usefixtures("quick")
-@pytest.mark.parametrize(("images", "target", "certainty"), CASES)
-def test_wrong_labels_among_the_surest_images_do_not_break_the_promise(
-    images: int, target: float, certainty: float
-) -> None:
-    """MNIST has some; errors that fall before they rise are more than the proof presumes."""
-    errors = rising(MANY, target)
-    errors[-MANY // 10 :] = 1.5 * target
+    # MNIST has wrong labels among the surest images: more than the proof presumes.
+    errors[-levels // 10 :] = 1.5 * target
     _, risk = simulated(choose_threshold, errors, images, target, certainty)
     assert 0 < (risk > target).mean() <= 1 - certainty

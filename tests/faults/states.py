@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from conftest import ROOT, Project
 
+from pipeline.history.lineage import read_lock
 from pipeline.runtime.inputs import files_of
-from pipeline.runtime.lock import read_lock
 
 # `make faults` sets it; the slow tests of `make test-all` do a little of everything.
 FULL = os.environ.get("FAULTS") == "full"

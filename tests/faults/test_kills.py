@@ -18,7 +18,6 @@ from states import (
     Edit,
     assert_undisturbed,
     make_repro,
-    outputs,
     record,
     set_epochs,
     set_value,
@@ -26,7 +25,7 @@ from states import (
 
 EPOCHS = 400
 PRINTED_EVERY = EPOCHS // 10  # epochs, where there is no terminal
-CHECKPOINT_EVERY = 5  # epochs, as in params.yaml
+CHECKPOINT_EVERY = 1  # epochs, as in the project on small data
 # What makes a stage the first to run; download is that of a fresh clone.
 EDITS: dict[str, Edit | None] = {
     "download": None,
@@ -39,17 +38,7 @@ KILLS = {"download": 20, "preprocess": 30, "train": 100, "evaluate": 30, "plot":
 TRAINING = "Training on"  # the line with which training begins
 CASES = [(stage, number) for stage, count in KILLS.items() for number in range(count)]
 FEW = [("plot", 0)]  # training is killed in the other tests
-# Python imports it in each process as it starts: kills all of them when a checkpoint is there.
-SITE = """
-import os, pathlib, signal
-replace = pathlib.Path.replace
-def replace_and_kill(path, target):
-    done = replace(path, target)
-    if pathlib.Path(target).parent.name == "checkpoints":
-        os.killpg(0, signal.SIGKILL)
-    return done
-pathlib.Path.replace = replace_and_kill
-"""
+pytestmark = pytest.mark.slow  # but for a kill of training, see test_dvc.py
 
 
 @pytest.fixture(scope="session")
@@ -139,26 +128,6 @@ def last_number(words: str, output: str) -> int:
     return int([0, *re.findall(rf"^{words} (\d+)", output, re.MULTILINE)][-1])
 
 
-def test_killed_training_goes_on_from_its_checkpoint_to_the_same_bytes(
-    original: tuple[Project, list[str]], reproduced: Project, tmp_path: Path
-) -> None:
-    site = tmp_path / "site/sitecustomize.py"
-    site.parent.mkdir()
-    site.write_text(SITE)
-    # Trains again, to the same bytes.
-    reproduced.edit_params(set_value("train", "checkpoint_every", 1))
-    killed = reproduced.start("dvc", "repro", "train", PYTHONPATH=str(site.parent))
-    finish(killed, -signal.SIGKILL)
-    assert len([*reproduced.folder.glob("data/checkpoints/*.npz")]) == 1
-    assert not (reproduced.folder / "data/model/model.keras").exists()
-    again = reproduced.run("dvc", "repro", "train")
-    assert "Going on after epoch 1 of 3" in again
-    assert outputs(reproduced) == outputs(original[0])
-    assert not [*reproduced.folder.glob("data/checkpoints/*")]
-    assert "up to date" in reproduced.run("dvc", "status", "train")
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize(("stage", "number"), CASES if FULL else FEW)
 def test_killed_at_any_moment_the_next_run_ends_as_if_nothing_had_been(
     begun: Callable[[str, Path], Project],
@@ -198,7 +167,6 @@ def test_killed_at_any_moment_the_next_run_ends_as_if_nothing_had_been(
     )
 
 
-@pytest.mark.slow
 def test_training_killed_again_and_again_ends_with_the_same_bytes(
     begun: Callable[[str, Path], Project],
     never_killed: Callable[[str], tuple[Project, float]],

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
 # A shell command that runs `dvc repro`, with what is set for it; HOME= is none at all.
 SURROUNDINGS: dict[str, tuple[str, dict[str, str]]] = {
-    "no HOME": ("unset HOME XDG_CACHE_HOME; exec dvc repro", {}),
+    "no HOME": ("unset HOME XDG_CACHE_HOME XDG_CONFIG_HOME; exec dvc repro", {}),
     "umask 077": ("umask 077; exec dvc repro", {}),
     "locale C": ("exec dvc repro", {"LC_ALL": "C", "LANG": "C", "PYTHONUTF8": "0"}),
     "time zone +14": ("exec dvc repro", {"TZ": "Pacific/Kiritimati"}),

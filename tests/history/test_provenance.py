@@ -12,10 +12,11 @@ from dvc.repo import Repo
 
 from pipeline.history import revisions
 from pipeline.history.changes import Change
+from pipeline.history.lineage import read_lock
 from pipeline.history.provenance import differences, outdated, provenance
 from pipeline.history.revisions import Revision, resolve, workspace
 from pipeline.runtime.errors import PipelineError
-from pipeline.runtime.lock import md5_of, read_lock
+from pipeline.runtime.lock import md5_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep:DeprecationWarning")  # of DVC itself
 

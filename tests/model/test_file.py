@@ -1,17 +1,16 @@
 import json
-import os
 import shutil
 import subprocess
 import sys
-import time
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
-from conftest import ROOT, sha256, synthetic_digits
+from conftest import ROOT, synthetic_digits
 
 from pipeline.model.backend import keras
 from pipeline.model.file import load_model, save_model
@@ -22,19 +21,15 @@ IMAGES, LABELS = synthetic_digits(40, side=8)
 PIXELS = IMAGES.reshape(40, 64).astype(np.float32) / 255
 
 
-def trained_network(learning_rate: Any = 0.01, **options: Any) -> keras.Model:
-    optimizer = keras.optimizers.Adam(learning_rate, name="adam", **options)
-    model = build_network(64, [16, 8], 10, optimizer, seed=3)
-    model.train_on_batch(PIXELS, LABELS)
-    return model
-
-
-def champion() -> keras.Model:
+def trained_network() -> keras.Model:
     """Return a network whose optimiser has all that a recipe can give it."""
     schedule = keras.optimizers.schedules.CosineDecay(
         0.0, decay_steps=8, warmup_target=0.01, warmup_steps=2
     )
-    return trained_network(schedule, use_ema=True, ema_momentum=0.9)
+    optimizer = keras.optimizers.Adam(schedule, name="adam", use_ema=True, ema_momentum=0.9)
+    model = build_network(64, [16, 8], 10, optimizer, seed=3)
+    model.train_on_batch(PIXELS, LABELS)
+    return model
 
 
 @pytest.fixture(scope="module")
@@ -57,50 +52,18 @@ def assert_same_bits(weights: Iterable[Any], others: Iterable[Any]) -> None:
 
 
 def test_equal_models_give_equal_bytes_whenever_they_are_saved(
-    tmp_path: Path, network: keras.Model, saved: bytes
+    tmp_path: Path, saved: bytes
 ) -> None:
-    network.save(tmp_path / "early.keras")
-    time.sleep(1.1)  # the resolution of the time that Keras writes
-    network.save(tmp_path / "late.keras")
-    assert sha256(tmp_path / "early.keras") != sha256(tmp_path / "late.keras")
-    save_model(trained_network(), tmp_path / "equal.keras")
-    assert (tmp_path / "equal.keras").read_bytes() == saved
-    for number in range(2):
-        save_model(champion(), tmp_path / f"{number}.keras")
-    assert sha256(tmp_path / "0.keras") == sha256(tmp_path / "1.keras")
-
-
-def test_other_weights_give_other_bytes(tmp_path: Path, saved: bytes) -> None:
-    model = trained_network()
-    model.train_on_batch(PIXELS, LABELS)
-    save_model(model, tmp_path / "after.keras")
-    assert (tmp_path / "after.keras").read_bytes() != saved
-
-
-def test_file_holds_no_time(tmp_path: Path, saved: bytes) -> None:
-    (tmp_path / "model.keras").write_bytes(saved)
+    save_model(trained_network(), tmp_path / "model.keras")
+    assert (tmp_path / "model.keras").read_bytes() == saved
     with zipfile.ZipFile(tmp_path / "model.keras") as archive:
         assert {member.date_time for member in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
         assert json.loads(archive.read("metadata.json"))["date_saved"].startswith("1980-01-01")
 
 
-def test_keras_opens_the_file_in_safe_mode_and_both_predict_the_same(
-    tmp_path: Path, network: keras.Model, saved: bytes
-) -> None:
+def test_training_goes_on_from_the_file_as_from_the_model(tmp_path: Path, saved: bytes) -> None:
     (tmp_path / "model.keras").write_bytes(saved)
-    expected = network.predict(PIXELS, verbose=0)
-    for loaded in (
-        load_model(tmp_path / "model.keras"),
-        keras.models.load_model(tmp_path / "model.keras", safe_mode=True),
-    ):
-        np.testing.assert_array_equal(loaded.predict(PIXELS, verbose=0), expected)
-
-
-@pytest.mark.parametrize("build", [trained_network, champion])
-def test_training_goes_on_from_the_file_as_from_the_model(tmp_path: Path, build: Any) -> None:
-    model = build()
-    save_model(model, tmp_path / "model.keras")
-    loaded = load_model(tmp_path / "model.keras")
+    model, loaded = trained_network(), load_model(tmp_path / "model.keras")
     assert loaded.optimizer.get_config() == model.optimizer.get_config()
     for one in (model, loaded):
         for _ in range(3):
@@ -123,9 +86,13 @@ def test_file_that_is_no_model_or_cut_off_names_itself(tmp_path: Path, saved: by
     for content in (*no_models, *(saved[:length] for length in lengths)):
         (tmp_path / "model.keras").write_bytes(content)
         refused(tmp_path / "model.keras")
+    middle = len(saved) // 2
+    damaged = saved[:middle] + bytes([saved[middle] ^ 1]) + saved[middle + 1 :]
+    (tmp_path / "model.keras").write_bytes(damaged)
+    assert "Bad CRC-32 for file 'model.weights.h5'" in refused(tmp_path / "model.keras")
 
 
-@pytest.mark.parametrize("bits", [20, pytest.param(300, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("bits", [20, pytest.param(100, marks=pytest.mark.slow)])
 def test_flipped_bit_is_noticed_or_without_effect(
     tmp_path: Path, network: keras.Model, saved: bytes, bits: int
 ) -> None:
@@ -147,13 +114,6 @@ def test_flipped_bit_is_noticed_or_without_effect(
         else:
             assert_same_bits(loaded.get_weights(), network.get_weights())
     assert noticed > bits
-
-
-def test_damaged_weights_are_told_as_what_they_are(tmp_path: Path, saved: bytes) -> None:
-    middle = len(saved) // 2
-    content = saved[:middle] + bytes([saved[middle] ^ 1]) + saved[middle + 1 :]
-    (tmp_path / "model.keras").write_bytes(content)
-    assert "Bad CRC-32 for file 'model.weights.h5'" in refused(tmp_path / "model.keras")
 
 
 # Where what a file holds would be run, it would write a file of its own.
@@ -208,12 +168,6 @@ def test_code_and_classes_that_keras_does_not_know_are_refused_and_nothing_of_th
     assert "hostile" not in sys.modules
 
 
-def test_model_without_a_loss_is_refused(tmp_path: Path) -> None:
-    keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)]).save(tmp_path / "model.keras")
-    with pytest.raises(PipelineError, match=r"model\.keras: a Keras model without a loss"):
-        load_model(tmp_path / "model.keras")
-
-
 def test_weights_that_are_no_numbers_are_neither_saved_nor_loaded(tmp_path: Path) -> None:
     model = trained_network()
     kernel = model.layers[0].kernel
@@ -226,9 +180,13 @@ def test_weights_that_are_no_numbers_are_neither_saved_nor_loaded(tmp_path: Path
         load_model(tmp_path / "model.keras")
 
 
-def test_missing_file_is_an_os_error(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
-        load_model(tmp_path / "model.keras")
+def test_full_disk_is_told_and_leaves_nothing_behind(
+    tmp_path: Path, network: keras.Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(total=2**24, free=2**18))
+    with pytest.raises(OSError, match=r"No space left on device: .*model\.keras"):
+        save_model(network, tmp_path / "model.keras")
+    assert not list(tmp_path.iterdir())
 
 
 # Runs in name spaces of its own, where it may mount a disk in memory.
@@ -243,7 +201,7 @@ disk = Path(sys.argv[1])
 subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "none", str(disk)], check=True)
 model = build_network(784, [128, 64, 16], 10, keras.optimizers.Adam(name="adam"), seed=3)
 model.optimizer.build(model.trainable_variables)
-for free in range(0, 4096, int(sys.argv[2])):
+for free in range(0, 4096, 128):
     fill = disk / "fill"
     fill.write_bytes(bytes(2**24 - (free << 10) - 2**13))
     try:
@@ -260,19 +218,13 @@ for free in range(0, 4096, int(sys.argv[2])):
 """
 
 
-# JAX is loaded in a third of the time.
-@pytest.mark.parametrize(
-    ("step", "backend"), [(512, "jax"), pytest.param(128, "tensorflow", marks=pytest.mark.slow)]
-)
-def test_full_disk_is_told_and_leaves_nothing_behind(
-    tmp_path: Path, step: int, backend: str
-) -> None:
+@pytest.mark.slow
+def test_disk_of_any_size_takes_the_model_or_nothing_of_it(tmp_path: Path) -> None:
     if shutil.which("unshare") is None or subprocess.call(["unshare", "-rm", "true"]) != 0:
         pytest.skip("needs unshare and user name spaces; would have shown what a full disk does")
     output = subprocess.run(
-        ["unshare", "-rm", sys.executable, "-c", ON_SMALL_DISK, str(tmp_path), str(step)],
+        ["unshare", "-rm", sys.executable, "-c", ON_SMALL_DISK, str(tmp_path)],
         cwd=ROOT,
-        env=os.environ | {"KERAS_BACKEND": backend},
         capture_output=True,
         text=True,
         check=False,

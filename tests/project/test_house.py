@@ -24,19 +24,6 @@ COMMANDS = [
 ]
 
 
-def committed_files() -> list[Path]:
-    names = subprocess.run(
-        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    return [ROOT / name for name in names.stdout.split("\0") if name and (ROOT / name).is_file()]
-
-
-def test_text_files_have_lines_of_unix() -> None:
-    for path in committed_files():
-        if path.suffix != ".png":
-            assert b"\r" not in path.read_bytes(), path
-
-
 def test_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text().splitlines()) <= 150
 
@@ -102,8 +89,8 @@ def test_second_set_up_installs_nothing() -> None:
     assert result.returncode == 0
 
 
-def pipeline(*words: str, options: tuple[str, ...] = ()) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, *options, "-m", "pipeline", *words]
+def pipeline(*words: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "pipeline", *words]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 

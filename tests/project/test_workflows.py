@@ -41,13 +41,6 @@ def test_actions_are_pinned_by_commit_with_their_version_beside_it() -> None:
     assert {action.partition("/")[0] for action in pins} == {"actions"}
 
 
-@pytest.mark.parametrize("name", WORKFLOWS)
-def test_permissions_are_taken_away_from_all_and_given_to_each_job(name: str) -> None:
-    assert WORKFLOWS[name]["permissions"] == {}
-    for job in WORKFLOWS[name]["jobs"].values():
-        assert job["permissions"]
-
-
 def test_two_jobs_may_write_and_each_one_thing() -> None:
     granted = {
         name: {what for what, level in job["permissions"].items() if level == "write"}
@@ -59,11 +52,8 @@ def test_two_jobs_may_write_and_each_one_thing() -> None:
     }
 
 
-@pytest.mark.parametrize("job", JOBS)
-def test_every_job_has_a_time_limit_and_no_expression_in_a_script(job: str) -> None:
-    assert 0 < JOBS[job]["timeout-minutes"] <= 60
-    for step in JOBS[job]["steps"]:
-        assert "${{" not in step.get("run", "")
+def test_every_job_has_a_time_limit() -> None:
+    assert all(0 < job["timeout-minutes"] <= 60 for job in JOBS.values())
 
 
 def test_only_what_comes_from_a_repositorys_own_branches_gets_its_runners_and_secrets() -> None:
@@ -98,16 +88,6 @@ def test_newer_push_cancels_what_an_older_one_computes() -> None:
     concurrency = WORKFLOWS["reproduce.yaml"]["concurrency"]
     assert concurrency["cancel-in-progress"] is True
     assert "github.event.pull_request.number || github.ref" in concurrency["group"]
-
-
-def test_only_the_job_that_pushes_keeps_its_token_in_the_clone() -> None:
-    keeping = {
-        name
-        for name, job in JOBS.items()
-        for step in job["steps"]
-        if "actions/checkout" in step.get("uses", "") and step["with"]["persist-credentials"]
-    }
-    assert keeping == {"reproduce.yaml: commit"}
 
 
 def test_new_vulnerability_makes_no_pull_request_red() -> None:

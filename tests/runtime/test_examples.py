@@ -30,20 +30,6 @@ def test_arrays_that_do_not_belong_together_are_refused(
         load_examples(*paths)
 
 
-@pytest.mark.parametrize("keep", [0, 5, 100, 135])
-def test_truncated_file_names_itself(tmp_path: Path, keep: int) -> None:
-    images, labels = save(tmp_path, np.ones((3, 4), np.float32), np.arange(3))
-    images.write_bytes(images.read_bytes()[:keep])
-    with pytest.raises(PipelineError, match=r"images\.npy: damaged"):
-        load_examples(images, labels)
-
-
-def test_pickled_objects_are_never_loaded(tmp_path: Path) -> None:
-    np.save(tmp_path / "images.npy", np.array([print], object), allow_pickle=True)
-    with pytest.raises(PipelineError, match=r"images\.npy: damaged .* allow_pickle=False"):
-        load_examples(tmp_path / "images.npy", tmp_path / "images.npy")
-
-
 def npy(header: str) -> bytes:
     return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode() + bytes(16)
 
@@ -51,25 +37,19 @@ def npy(header: str) -> bytes:
 @pytest.mark.parametrize(
     ("content", "fact"),
     [
+        (b"", "EOF: reading magic string"),
         (npy("("), "EOF in multi-line"),
-        (npy("{[]: 1}"), "unhashable"),
-        (npy("{'descr': '<f4', 'fortran_order': False, 'shape': (True,)}"), "integer"),
         (npy("{'descr': '<f4', 'fortran_order': False, 'shape': (99,)}"), "read all data"),
+        # Pickled objects are never loaded, and an archive of arrays is none.
         (npy("{'descr': 'O', 'fortran_order': False, 'shape': (1,)}"), "allow_pickle=False"),
         (b"PK\3\4", "magic string"),
     ],
 )
-def test_damaged_header_is_told_in_one_line(tmp_path: Path, content: bytes, fact: str) -> None:
+def test_damaged_file_is_told_in_one_line(tmp_path: Path, content: bytes, fact: str) -> None:
     (tmp_path / "images.npy").write_bytes(content)
     with pytest.raises(PipelineError, match=rf"images\.npy: damaged .*{fact}") as caught:
         load_array(tmp_path / "images.npy", np.float32)
     assert str(caught.value).isprintable()
-
-
-def test_archive_of_arrays_is_not_an_array(tmp_path: Path) -> None:
-    np.savez(tmp_path / "archive.npz", images=np.ones(3, np.float32))
-    with pytest.raises(PipelineError, match=r"archive\.npz: damaged .npy file: .*magic string"):
-        load_array(tmp_path / "archive.npz", np.float32)
 
 
 def test_elements_of_another_type_are_refused(tmp_path: Path) -> None:
@@ -84,11 +64,7 @@ def test_squares_have_the_rows_of_pixels_one_below_the_other() -> None:
     squares = as_squares(flat, "images.npy")
     assert squares.shape == (2, 3, 3)
     assert squares[1].tolist() == [[9, 10, 11], [12, 13, 14], [15, 16, 17]]
-
-
-@pytest.mark.parametrize("count", [0, 1, 5])
-def test_any_number_of_images_can_be_made_squares(count: int) -> None:
-    assert as_squares(np.ones((count, 4), np.float32), "images.npy").shape == (count, 2, 2)
+    assert as_squares(flat[:0], "images.npy").shape == (0, 3, 3)
 
 
 @pytest.mark.parametrize("shape", [(2, 8), (2, 10), (2, 3, 3), (9,)])

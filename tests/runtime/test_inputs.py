@@ -1,10 +1,9 @@
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, Project
+from conftest import ROOT
 from dvc.repo import Repo
 from ruamel.yaml import YAML
 
@@ -183,23 +182,3 @@ def test_studies_ask_the_lock_of_the_project_whose_data_they_link_to(
     (folder / "dvc.lock").write_text("<<<<<<< HEAD\n")
     with pytest.raises(PipelineError, match=r"dvc\.lock: not a lock file"):
         check_inputs(map(Path, inputs))
-
-
-def test_rotten_input_is_named_where_dvc_takes_it_for_unchanged(project: Project) -> None:
-    project.repro("preprocess")
-    labels = project.folder / "data/raw/t10k-labels-idx1-ubyte.gz"
-    # As a disk damages it: the size and the time stay.
-    before, content = labels.stat(), labels.read_bytes()
-    labels.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
-    os.utime(labels, ns=(before.st_atime_ns, before.st_mtime_ns))
-    assert "up to date" in project.run("dvc", "status", "preprocess")
-    project.edit_params(lambda params: params["preprocess"].update(seed=7))
-    lock = (project.folder / "dvc.lock").read_bytes()
-    output = project.run("dvc", "repro", "preprocess", status=255)
-    assert "preprocess: data/raw: not what its stage wrote" in output
-    assert "Traceback" not in output
-    assert (project.folder / "dvc.lock").read_bytes() == lock
-    # What the message says mends it.
-    shutil.rmtree(labels.parent)
-    assert "preprocess" in project.repro("preprocess")
-    assert labels.read_bytes() == content

@@ -2,55 +2,29 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.history.lineage import entries, sources, upstream, writers
 from pipeline.runtime.errors import PipelineError
-from pipeline.runtime.lock import LockedStage, entries, md5, parse_lock, sources, upstream, writers
+from pipeline.runtime.lock import LockedStage, md5, parse_lock
 
 LOCK = b"""\
 schema: '2.0'
 stages:
   prepare:
     cmd: python prepare.py
-    deps:
-    - path: prepare.py
-      hash: md5
-      md5: aa
-      size: 1
-    outs:
-    - path: data.npy
-      hash: md5
-      md5: bb
-      size: 1
+    deps: [{path: prepare.py, hash: md5, md5: aa, size: 1}]
+    outs: [{path: data.npy, hash: md5, md5: bb, size: 1}]
   train:
     cmd: python train.py
     deps:
-    - path: data.npy
-      hash: md5
-      md5: bb
-      size: 1
-    - path: train.py
-      hash: md5
-      md5: cc
-      size: 1
-    params:
-      params.yaml:
-        train:
-          epochs: 3
-    outs:
-    - path: model
-      hash: md5
-      md5: dd
-      size: 1
+    - {path: data.npy, hash: md5, md5: bb, size: 1}
+    - {path: train.py, hash: md5, md5: cc, size: 1}
+    params: {params.yaml: {train: {epochs: 3}}}
+    outs: [{path: model, hash: md5, md5: dd, size: 1}]
   plot:
     cmd: python plot.py
     deps:
-    - path: model
-      hash: md5
-      md5: dd
-      size: 1
-    - path: prepare.py
-      hash: md5
-      md5: aa
-      size: 1
+    - {path: model, hash: md5, md5: dd, size: 1}
+    - {path: prepare.py, hash: md5, md5: aa, size: 1}
 """
 
 
@@ -88,27 +62,20 @@ def test_entries_are_files_and_parameters() -> None:
     }
 
 
-def test_sources_are_what_no_stage_writes() -> None:
-    assert sources(parse_lock(LOCK, "dvc.lock")) == {"prepare.py": "aa", "train.py": "cc"}
-
-
-LOCKED = parse_lock(LOCK, "dvc.lock")
-
-
-@pytest.mark.parametrize(
-    ("output", "stages"),
-    [("data.npy", set()), ("model", {"prepare"}), ("elsewhere", set())],
-)
-def test_upstream_is_what_runs_before(output: str, stages: set[str]) -> None:
-    assert upstream(LOCKED, writers(LOCKED, output)) == stages
+def test_sources_are_what_no_stage_writes_and_upstream_what_runs_before() -> None:
+    lock = parse_lock(LOCK, "dvc.lock")
+    assert sources(lock) == {"prepare.py": "aa", "train.py": "cc"}
+    for output, stages in (("data.npy", set()), ("model", {"prepare"}), ("elsewhere", set())):
+        assert upstream(lock, writers(lock, output)) == stages
 
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"stages", b"stages: [", b"schema: '2.0'", b"\xff", b"stages: {a: 1}", b"stages: [1]",
-     b"stages: {a: {deps: [x]}}", b"stages: {a: {outs: [{md5: a}]}}", b"a: 1\na: 2",
-     b"stages: {a: {params: [x]}}", b"stages: {a: {params: {p: [x]}}}", b"stages: {a: {outs: }}"],
-)  # fmt: skip
+    [
+        *(b"", b"stages: [", b"schema: '2.0'", b"\xff", b"stages: {a: 1}", b"a: 1\na: 2"),
+        *(b"stages: {a: {outs: [{md5: a}]}}", b"stages: {a: {params: {p: [x]}}}"),
+    ],
+)
 def test_what_is_no_lock_is_refused(content: bytes) -> None:
     with pytest.raises(PipelineError, match=r"main: dvc\.lock: not a lock file of DVC") as caught:
         parse_lock(content, "main: dvc.lock")

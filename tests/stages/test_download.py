@@ -224,7 +224,10 @@ def test_fetched_files_are_not_fetched_again_unless_they_are_damaged(
     assert raw_files() == files(data_set)
 
 
-@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "sent",
+    [signal.SIGKILL, signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)],
+)
 def test_killed_halfway_leaves_no_partial_file_and_the_next_run_succeeds(
     project: Project, data_set: Path, server: MirrorServer, sent: signal.Signals
 ) -> None:

@@ -61,7 +61,7 @@ def key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
 
 def test_checkpoint_is_of_these_parameters(key: Callable[..., str]) -> None:
     distortion = dict.fromkeys(("rotation", "scale", "shear", "shift", "elastic"), 0.1)
-    changes: dict[str, Any] = {
+    recipe: dict[str, Any] = {
         "batch_size": 11,
         "epochs": 3,
         "learning_rate": 0.02,
@@ -69,13 +69,13 @@ def test_checkpoint_is_of_these_parameters(key: Callable[..., str]) -> None:
         "ema_momentum": None,
         "distortion": distortion | {"smoothness": 1.0},
     }
-    assert changes.keys() == RECIPE.keys()
-    recipes = [{"recipe": RECIPE | {name: value}} for name, value in changes.items()]
     others: list[dict[str, Any]] = [{"hidden_units": [8, 8]}, {"seed": 1}, {"threads": 2}]
-    found = [key(), *(key(**change) for change in [*recipes, *others])]
+    assert recipe.keys() == RECIPE.keys()
+    assert PARAMS.keys() == {"recipe", "checkpoint_every"}.union(*others)
+    changes = [{"recipe": RECIPE | {name: value}} for name, value in recipe.items()] + others
+    found = [key(), *(key(**change) for change in changes)]
     assert len(set(found)) == len(found)
     assert key(checkpoint_every=7) == key() == found[0]
-    assert PARAMS.keys() == {"recipe", "checkpoint_every"}.union(*others)
 
 
 def test_checkpoint_is_of_these_data(key: Callable[..., str]) -> None:

@@ -182,40 +182,15 @@ def cut_off(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-1])
 
 
-def of_doubles(path: Path) -> None:
-    np.save(path, np.load(path).astype(np.float64))
-
-
 def of_one_image_less(path: Path) -> None:
     np.save(path, np.load(path)[1:])
-
-
-def of_many_networks(path: Path) -> None:
-    np.save(path, np.stack([np.load(path)] * 3))
-
-
-def of_one_test_image_less(path: Path) -> None:
-    np.save(path, np.load(path)[:, 1:])
-
-
-def of_one_network(path: Path) -> None:
-    np.save(path, np.load(path)[0])
-
-
-def exchanged(path: Path) -> None:
-    shutil.copytree(path.parent.with_name("plain-3"), path.parent, dirs_exist_ok=True)
 
 
 @pytest.mark.parametrize(
     ("damage", "file", "message"),
     [
         (cut_off, "test.npy", r"damaged \.npy file"),
-        (cut_off, "validation.npy", r"damaged \.npy file"),
-        (of_doubles, "test.npy", "expected elements of float32, found float64"),
-        (of_one_image_less, "test.npy", r"expected shape \(300, classes\), found \(299, 5\)"),
         (of_one_image_less, "validation.npy", r"expected shape \(2000, classes\), found \(1999,"),
-        (of_many_networks, "test.npy", r"expected shape \(300, classes\), found \(3, 300, 5\)"),
-        (cut_off, "training.json", "JSON: Invalid JSON"),
     ],
 )
 def test_answers_that_are_damaged_or_of_other_images_are_refused(
@@ -226,22 +201,6 @@ def test_answers_that_are_damaged_or_of_other_images_are_refused(
     with pytest.raises(PipelineError, match=rf"^answers/plain-0/{file}: {message}"):
         assess(STUDY, EVALUATE)
     assert not Path("runs/plain-0.json").exists()
-
-
-def test_answers_of_another_run_are_refused(made: Made) -> None:
-    assert made.labels
-    exchanged(Path("answers/plain-0/training.json"))
-    message = "answers/plain-0: expected the answers of this run, found those of plain-3"
-    with pytest.raises(PipelineError, match=f"^{message}$"):
-        assess(STUDY, EVALUATE)
-    assert not Path("runs/plain-0.json").exists()
-
-
-def test_missing_answers_are_named(made: Made) -> None:
-    assert made.labels
-    Path("answers/plain-0/validation.npy").unlink()
-    with pytest.raises(FileNotFoundError, match=r"answers/plain-0/validation\.npy"):
-        assess(STUDY, EVALUATE)
 
 
 def test_tables_have_the_runs_of_all_recipes_in_the_order_of_the_parameters(assessed: Made) -> None:
@@ -275,35 +234,6 @@ def test_runs_of_two_environments_are_not_put_together(assessed: Made) -> None:
     with pytest.raises(PipelineError, match="fancy-3 has other environment than plain-0, as 1 "):
         summarise(STUDY)
     assert not Path("summary.json").exists()
-
-
-@pytest.mark.parametrize(
-    ("damage", "fact"),
-    [
-        (
-            lambda text: text.replace('"coverage": ', '"coverag": '),
-            "coverage: Field required",
-        ),
-        (lambda text: text.replace('"temperature": ', '"temperature": "a", "": '), "temperature"),
-        (lambda text: text.replace('"thresholds": {', '"thresholds": {"0.5": 1, '), "this run"),
-        (lambda text: text.replace('"seed": 3', '"seed": 1'), "not the file of this run"),
-        (lambda _: "[" * 100_000, "JSON: Invalid JSON"),
-        (lambda _: "[]", "JSON: Input should be a"),
-    ],
-)
-def test_damaged_run_is_a_message(assessed: Made, damage: Callable[[str], str], fact: str) -> None:
-    assert assessed.answers
-    file = Path("runs/fancy-3.json")
-    file.write_text(damage(file.read_text()))
-    with pytest.raises(PipelineError, match=rf"^runs/fancy-3\.json: .*{fact}"):
-        summarise(STUDY)
-
-
-def test_missing_run_is_named(assessed: Made) -> None:
-    assert assessed.answers
-    Path("runs/fancy-3.csv").unlink()
-    with pytest.raises(FileNotFoundError, match=r"runs/fancy-3\.csv"):
-        summarise(STUDY)
 
 
 @dataclass(frozen=True)
@@ -382,23 +312,10 @@ def test_coverage_is_the_mean_over_the_networks_with_thresholds_of_the_held_out_
     assert np.mean(coverages) > 0.3
 
 
-@pytest.mark.parametrize(
-    ("file", "damage", "message"),
-    [
-        ("held_out.npy", cut_off, r"damaged \.npy file"),
-        ("held_out.npy", of_one_image_less, "expected answers for 400 images"),
-        ("held_out.npy", of_many_networks, "expected answers for 400 images"),
-        ("test.npy", of_doubles, "expected elements of float32"),
-        ("test.npy", of_one_test_image_less, "expected answers for 300 images"),
-        ("test.npy", of_one_network, "expected answers for 300 images"),
-    ],
-)
-def test_folds_that_are_damaged_or_of_other_images_are_refused(
-    folds: Folds, file: str, damage: Callable[[Path], None], message: str
-) -> None:
+def test_folds_of_other_images_are_refused(folds: Folds) -> None:
     assert folds.labels.size
-    damage(Path("folds") / file)
-    with pytest.raises(PipelineError, match=rf"^folds/{file}: {message}"):
+    of_one_image_less(Path("folds/held_out.npy"))
+    with pytest.raises(PipelineError, match=r"^folds/held_out\.npy: expected shape \(400, classes"):
         find_label_doubts(LABEL_DOUBTS, EVALUATE)
     assert not Path("label_doubts.json").exists()
 

@@ -1,9 +1,9 @@
 """The study as users run it: a DVC project of its own beside the pipeline's, on small data."""
 
-import gzip
 import json
 import os
 import re
+import runpy
 import shutil
 import signal
 import sys
@@ -14,22 +14,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT, Project, finish
+from conftest import ROOT, Project, copied, made_once
 from dvc.repo import Repo
-from filelock import FileLock
+from in_process import call
 from ruamel.yaml import YAML
 
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.inputs import check_inputs
-from pipeline.studies import (
-    assess,
-    cross_validate,
-    find_label_doubts,
-    plot_distortions,
-    plot_label_doubts,
-    summarise,
-    train,
-)
+from pipeline.studies.plot_label_doubts import plot_label_doubts
 
 SEEDS = [0, 1]
 LISTED = 60
@@ -45,30 +37,28 @@ ALL = EVALUATION | TRAINING
 
 
 @pytest.fixture(scope="module")
-def done(original: tuple[Project, list[str]]) -> tuple[Project, list[str]]:
+def done(
+    original: tuple[Project, list[str]], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Project, list[str]]:
     """The project with a study of one recipe and two seeds, run and committed, and what ran.
 
-    All processes of the tests share it, as they share the project: the first makes it. Nobody
-    changes it.
+    Nobody changes it.
     """
-    source, _ = original
-    folder = source.folder.with_name("studied")
-    project, stages = Project(folder, source.home), folder.with_suffix(".json")
-    with FileLock(folder.with_suffix(".lock")):
-        if not stages.exists():
-            shutil.rmtree(folder, ignore_errors=True)  # of a process that failed
-            shutil.copytree(source.folder, folder, symlinks=True)
 
-            def make_small(params: Any) -> None:
-                params["study"].update(recipes=["original"], seeds=SEEDS)
-                params["cross_validate"]["folds"] = 2
-                params["find_label_doubts"].update(listed=LISTED, known_test_errors=KNOWN)
+    def make_small(params: Any) -> None:
+        params["study"].update(recipes=["original"], seeds=SEEDS)
+        params["cross_validate"]["folds"] = 2
+        params["find_label_doubts"].update(listed=LISTED, known_test_errors=KNOWN)
 
-            project.edit_params(make_small, "studies/params.yaml")
-            ran = project.studies.repro()
-            project.commit("Results of the study")
-            stages.write_text(json.dumps(ran))
-    return project, json.loads(stages.read_text())
+    def make(folder: Path) -> list[str]:
+        project = copied(original[0], folder / "project")
+        project.edit_params(make_small, "studies/params.yaml")
+        ran = project.studies.repro()
+        project.commit("Results of the study")
+        return ran
+
+    folder, ran = made_once(tmp_path_factory, "studied", make)
+    return Project(folder / "project", original[0].home), ran
 
 
 @pytest.fixture
@@ -80,24 +70,19 @@ def study(done: tuple[Project, list[str]]) -> Path:
 @pytest.fixture
 def studied(done: tuple[Project, list[str]], tmp_path: Path) -> Project:
     """A copy of the project with its study to do as one likes with."""
-    source, _ = done
-    shutil.copytree(source.folder, tmp_path / "project", symlinks=True)
-    return Project(tmp_path / "project", source.home)
+    return copied(done[0], tmp_path / "project")
 
 
 @pytest.fixture(scope="module")
-def copied(done: tuple[Project, list[str]], tmp_path_factory: pytest.TempPathFactory) -> Project:
-    source, _ = done
-    folder = tmp_path_factory.mktemp("edited") / "project"
-    shutil.copytree(source.folder, folder, symlinks=True)
-    return Project(folder, source.home)
+def shared(done: tuple[Project, list[str]], tmp_path_factory: pytest.TempPathFactory) -> Project:
+    return copied(done[0], tmp_path_factory.mktemp("edited") / "project")
 
 
 @pytest.fixture
-def edited(copied: Project) -> Iterator[Project]:
+def edited(shared: Project) -> Iterator[Project]:
     """A copy of the project with its study, in which to edit files that are in Git."""
-    yield copied
-    copied.run("git", "checkout", "--quiet", ".")
+    yield shared
+    shared.run("git", "checkout", "--quiet", ".")
 
 
 def test_first_run_trains_every_recipe_with_every_seed_and_the_second_none(
@@ -143,33 +128,24 @@ def change_study(section: str, **values: Any) -> Callable[[Project], None]:
         (comment("pipeline/report/figures.py"), PICTURES),
         (comment("pipeline/studies/results/study.py"), EVALUATION),
         (comment("pipeline/studies/assess.py"), {"assess"}),
-        (comment("pipeline/studies/search.py"), set()),
-        (comment("pipeline/tools/compare/comparison.py"), set()),
-        (comment("pipeline/history/changes.py"), set()),
         (comment("pipeline/stages/train.py"), set()),
         (comment("pipeline/training/loop.py"), TRAINING),
-        (comment("pipeline/model/network.py"), TRAINING),
         (comment("pipeline/runtime/errors.py"), ALL),
         (comment("pipeline/data/idx.py"), {"cross_validate", *LABEL_DOUBTS}),
         (change("recipes.original", epochs=2), set(RUNS)),
-        (change("recipes.champion", epochs=2), {"cross_validate"}),
         (
             change("recipes.champion.distortion", elastic=0.1),
             {"cross_validate", "plot_distortions"},
         ),
-        (change("train", seed=5), {"cross_validate", "plot_distortions"}),
         (change("train", hidden_units=[8]), {*RUNS, "cross_validate"}),
         (change("train", recipe="champion", checkpoint_every=1), set()),
         (change("evaluate", certainty=0.8), {"assess", "find_label_doubts"}),
-        (change("plot", dpi=10), set()),
         (change_study("study", seeds=[0, 1, 2]), {"train@original-2", *ASSESSMENT}),
         (
             change_study("study", recipes=["original", "champion"]),
             {"train@champion-0", "train@champion-1", *ASSESSMENT},
         ),
-        (change_study("cross_validate", seed=1), {"cross_validate"}),
         (change_study("find_label_doubts", known_test_errors=[]), {"find_label_doubts"}),
-        (change_study("search", seeds=[5]), set()),
     ],
 )
 def test_stages_that_an_edit_makes_stale(
@@ -184,14 +160,6 @@ def test_stages_that_an_edit_makes_stale(
     monkeypatch.chdir(edited.studies.folder)
     with Repo() as repo:  # in this process: twenty starts of DVC take their time
         assert set(repo.status()) == expected
-
-
-def test_edit_of_the_evaluation_is_assessed_anew_without_any_training(studied: Project) -> None:
-    studied.append("pipeline/evaluation/rejection.py", "# A comment.\n")
-    ran = studied.studies.repro("summarise", "find_label_doubts")
-    assert ran == ["assess", "summarise", "find_label_doubts"]
-    changed = studied.run("git", "status", "--porcelain").split()
-    assert changed == ["M", "pipeline/evaluation/rejection.py", "M", "studies/dvc.lock"]
 
 
 def test_commands_in_the_pipelines_folder_leave_the_study_alone(studied: Project) -> None:
@@ -270,84 +238,42 @@ def test_answers_are_probabilities_and_the_accuracies_theirs(study: Path) -> Non
     assert not np.array_equal(first, second)
 
 
-def test_doubts_are_of_images_of_either_part_with_the_labels_that_they_have(study: Path) -> None:
-    table = pd.read_csv(study / "label_doubts.csv")
-    facts = json.loads((study / "label_doubts.json").read_text())
-    for part, prefix, answers in (("train", "train", "held_out"), ("test", "t10k", "test")):
-        content = (study / f"data/raw/{prefix}-labels-idx1-ubyte.gz").read_bytes()
-        labels = np.frombuffer(gzip.decompress(content), np.uint8, offset=8)
-        mine = table[table["part"] == part]
-        assert np.load(study / f"folds/{answers}.npy").shape[-2:] == (len(labels), 10)
-        assert facts[part]["images"] == len(labels)
-        assert len(mine) == min(LISTED, facts[part]["disagreements"])
-        assert (labels[mine["image"]] == mine["label"]).all()
-    assert list(facts["rejection"]) == TARGETS
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ("", "not a table"),
-        ("{header}\n", "expected rows of the columns part, image"),
-        ("{header}\ntrain,1300,1,2,0.1,0.9\n", "lists images beyond the last train image"),
-        ("{header}\ntest,-1,1,2,0.1,0.9\n", "lists images beyond the last test image"),
-        ("{header}\ntest,one,1,2,0.1,0.9\n", "expected finite numbers in image"),
-    ],
-)
 def test_damaged_table_of_doubts_is_a_message(
-    study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str, message: str
+    study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     header = (study / "label_doubts.csv").read_text().splitlines()[0]
-    table = tmp_path / "label_doubts.csv"
-    table.write_text(content.format(header=header))
+    table, picture = tmp_path / "label_doubts.csv", tmp_path / "label_doubts.png"
     monkeypatch.chdir(study)
-    with pytest.raises(PipelineError, match=rf"label_doubts\.csv: {message}"):
-        plot_label_doubts.plot_label_doubts(table=table, picture=tmp_path / "label_doubts.png")
-    assert not (tmp_path / "label_doubts.png").exists()
+    for content, message in (
+        ("", "not a table"),
+        (f"{header}\ntrain,1300,1,2,0.1,0.9\n", "lists images beyond the last train image"),
+    ):
+        table.write_text(content)
+        with pytest.raises(PipelineError, match=rf"label_doubts\.csv: {message}"):
+            plot_label_doubts(table=table, picture=picture)
+        assert not picture.exists()
 
 
 @pytest.mark.parametrize(
-    ("main", "words", "edit", "message"),
+    ("command", "edit", "message"),
     [
         (
-            train.main,
-            ["amateur", "0"],
+            ["train", "amateur", "0"],
             None,
             r"train: \.\./params\.yaml: train\.recipe: expected the name .*, found 'amateur'",
         ),
         (
-            train.main,
-            ["original", "-1"],
+            ["plot_distortions", "original"],
             None,
-            r"train: \.\./params\.yaml: train\.seed: .* greater than or equal to 0, found -1",
+            "plot_distortions: the recipe has no distortion",
         ),
         (
-            plot_distortions.main,
-            ["original"],
-            None,
-            "plot_distortions: the recipe has no distortio",
-        ),
-        (
-            cross_validate.main,
-            ["champion"],
+            ["cross_validate", "champion"],
             change_study("cross_validate", folds=1),
             r"cross_validate: params\.yaml: cross_validate\.folds: .* greater than or equal to 2",
         ),
         (
-            find_label_doubts.main,
-            [],
-            change_study("find_label_doubts", listed=0),
-            r"find_label_doubts: params\.yaml: find_label_doubts\.listed: .* or equal to 50",
-        ),
-        (
-            assess.main,
-            [],
-            change_study("study", recipes=[]),
-            r"assess: params\.yaml: study\.recipes: List should have at least 1 item",
-        ),
-        (
-            summarise.main,
-            [],
+            ["summarise"],
             change_study("study", seeds=[0, 1, 1]),
             r"summarise: params\.yaml: study\.seeds: Value error, a value is listed twice",
         ),
@@ -356,20 +282,18 @@ def test_damaged_table_of_doubts_is_a_message(
 def test_what_cannot_be_run_is_a_message_of_one_line(
     edited: Project,
     monkeypatch: pytest.MonkeyPatch,
-    *,
-    main: Callable[[], None],
-    words: list[str],
+    command: list[str],
     edit: Callable[[Project], None] | None,
     message: str,
 ) -> None:
     if edit:
         edit(edited)
     monkeypatch.chdir(edited.studies.folder)
-    monkeypatch.setattr(sys, "argv", ["stage", *words])
+    monkeypatch.setattr(sys, "argv", command)
     handler = signal.getsignal(signal.SIGTERM)
     try:
         with pytest.raises(SystemExit) as ended:
-            main()
+            runpy.run_path(f"pipeline/studies/{command[0]}.py", run_name="__main__")
     finally:
         signal.signal(signal.SIGTERM, handler)
     assert re.match(message, str(ended.value))
@@ -379,10 +303,9 @@ def test_what_cannot_be_run_is_a_message_of_one_line(
     )
 
 
-def test_front_door_runs_a_stage_of_the_study_in_its_folder(studied: Project) -> None:
-    (studied.folder / "studies/runs/original-1.csv").unlink()
-    command = ("python", "-m", "pipeline", "study", "summarise")
-    output = studied.run(*command, status=1)
+def test_front_door_runs_a_stage_of_the_study_in_its_folder(edited: Project) -> None:
+    (edited.folder / "studies/runs/original-1.csv").unlink()
+    output = edited.run("python", "-m", "pipeline", "study", "summarise", status=1)
     assert re.match(r"summarise: \[Errno 2\] No such file or directory: .*original-1\.csv", output)
 
 
@@ -393,13 +316,21 @@ def rot(file: Path) -> None:
     os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
-def test_rotten_answers_that_dvc_takes_for_unchanged_are_not_assessed(studied: Project) -> None:
+def test_edit_of_the_evaluation_assesses_what_is_not_rotten_without_any_training(
+    studied: Project,
+) -> None:
+    answers = studied.studies.folder / "answers/original-1/test.npy"
     studied.studies.run("dvc", "status", "assess")  # DVC remembers size and time
-    rot(studied.studies.folder / "answers/original-1/test.npy")
+    rot(answers)
     assert "up to date" in studied.studies.run("dvc", "status", "assess")
     studied.append("pipeline/evaluation/rejection.py", "# A comment.\n")
     output = studied.studies.run("dvc", "repro", "assess", status=255)
     assert "assess: answers/original-1: not what its stage wrote" in output
+    rot(answers)  # back
+    ran = studied.studies.repro("summarise", "find_label_doubts")
+    assert ran == ["assess", "summarise", "find_label_doubts"]
+    changed = studied.run("git", "status", "--porcelain").split()
+    assert changed == ["M", "pipeline/evaluation/rejection.py", "M", "studies/dvc.lock"]
 
 
 def test_rotten_data_of_the_pipeline_are_no_input_of_the_study(
@@ -413,8 +344,8 @@ def test_rotten_data_of_the_pipeline_are_no_input_of_the_study(
         check_inputs(inputs)
 
 
-def test_plots_of_the_study_are_dvcs_too(studied: Project) -> None:
-    plots = json.loads(studied.studies.run("dvc", "plots", "show", "--json"))["data"]
+def test_plots_of_the_study_are_dvcs_too(edited: Project) -> None:
+    plots = json.loads(edited.studies.run("dvc", "plots", "show", "--json"))["data"]
     (runs,) = (plots[name] for name in plots if name.endswith("test_accuracy_of_runs"))
     content = runs[0]["content"]
     rows = content["data"]["values"]
@@ -426,7 +357,7 @@ def test_plots_of_the_study_are_dvcs_too(studied: Project) -> None:
         assert name in plots
 
 
-def test_comparison_tells_what_changed_after_the_runs_of_a_recipe(studied: Project) -> None:
+def test_comparison_tells_what_changed_after_the_runs_of_a_recipe(edited: Project) -> None:
     def add_champion(lock: Any) -> None:
         """Let the lock know a run of another recipe too."""
         champion = json.loads(json.dumps(lock["stages"]["train@original-0"]))
@@ -435,11 +366,11 @@ def test_comparison_tells_what_changed_after_the_runs_of_a_recipe(studied: Proje
         champion["outs"][0]["path"] = "answers/champion-0"
         lock["stages"]["train@champion-0"] = champion
 
-    command = ["python", "-m", "pipeline", "compare", "--recipes", "original", "original"]
-    studied.edit_params(add_champion, "studies/dvc.lock")
-    assert "Out of date" not in studied.run(*command)
-    studied.edit_params(lambda params: params["recipes"]["original"].update(epochs=2))
-    output = studied.run(*command)
+    command = ("compare", "--recipes", "original", "original")
+    edited.edit_params(add_champion, "studies/dvc.lock")
+    assert "Out of date" not in call(edited, *command)
+    edited.edit_params(lambda params: params["recipes"]["original"].update(epochs=2))
+    output = call(edited, *command)
     assert output.count("Out of date: params.yaml changed after the runs of original were") == 2
 
 
@@ -478,21 +409,6 @@ def test_killed_study_goes_on_with_the_run_that_it_was_at(studied: Project) -> N
     assert studied.studies.repro() == []
 
 
-@pytest.mark.slow  # the same fault of the pipeline's own stages is in the fast suite
-def test_code_edited_while_a_run_trains_fails_the_run(studied: Project) -> None:
-    waited_for = pause_second_run(studied)
-    process = studied.studies.start("dvc", "repro", "train@original-1")
-    assert process.stdout
-    for line in process.stdout:
-        if line == "Waiting\n":
-            break
-    studied.append("pipeline/model/network.py", "# A comment.\n")
-    waited_for.unlink()
-    output = finish(process, 255)
-    assert "train: pipeline/model/network.py changed while the stage ran" in output
-    assert re.search(r"`dvc commit train.*` takes the results as they are", output)
-
-
 @pytest.mark.slow  # a repetition: all of the first run again
 def test_study_again_trains_every_run_and_gives_the_same_bytes(studied: Project) -> None:
     studied.append("pipeline/runtime/errors.py", "# A comment.\n")
@@ -507,14 +423,3 @@ def test_study_again_trains_every_run_and_gives_the_same_bytes(studied: Project)
         )
     ]
     assert outs[0] == outs[1]
-
-
-@pytest.mark.slow  # a repetition: trains with another backend
-def test_recipe_added_with_another_backend_is_not_put_together_with_the_runs_there(
-    studied: Project,
-) -> None:
-    studied.edit_params(
-        lambda params: params["study"].update(seeds=[0, 1, 2]), "studies/params.yaml"
-    )
-    output = studied.studies.run("dvc", "repro", "summarise", status=255, KERAS_BACKEND="jax")
-    assert "original-2 has other environment than original-0, as 1 runs have" in output

@@ -22,6 +22,7 @@ def tool():
 run_tool("tool", tool)
 """
 COMMAND = [sys.executable, "-c"]
+OTHERS = (signal.SIGTERM, signal.SIGHUP)
 CLEAN_UP = """
     with contextlib.ExitStack() as stack:
         stack.callback(print, "removed", flush=True)
@@ -79,7 +80,10 @@ def test_reader_that_has_read_enough_is_no_error() -> None:
     assert process.wait() == 128 + signal.SIGPIPE
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGINT, *(pytest.param(one, marks=pytest.mark.slow) for one in OTHERS)],
+)
 def test_stopped_tool_removes_its_files_however_impatient_the_user(number: signal.Signals) -> None:
     process = start([*COMMAND, SCRIPT.format(body=CLEAN_UP)], ROOT, os.environ)
     assert process.stdout
@@ -96,7 +100,7 @@ def test_signal_that_is_ignored_stays_ignored() -> None:
     assert finish(start(command, ROOT, os.environ), 0) == ""
 
 
-@pytest.mark.parametrize("text", ["wide", "nan", "-1", "101", "inf"])
+@pytest.mark.parametrize("text", ["wide", "nan", "-1", "101"])
 def test_margin_is_a_number_of_percentage_points(
     text: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,7 +1,7 @@
 import json
 
 import numpy as np
-from conftest import Project, finish
+from conftest import Project
 
 from pipeline.tools.demo import digits
 
@@ -31,8 +31,8 @@ def test_demo_runs_all_stages_without_network_and_touches_nothing_else(project: 
     project.commit("Project")
     # Whatever asked for an address would be sent to a port that nobody listens on.
     port = "http://127.0.0.1:9"
-    nowhere = {"MNIST_MIRROR": port, "http_proxy": port, "https_proxy": port}
-    output = finish(project.start("python", "-m", "pipeline", "demo", **nowhere), 0)
+    command = ("python", "-m", "pipeline", "demo")
+    output = project.run(*command, MNIST_MIRROR=port, http_proxy=port, https_proxy=port)
     assert output.count("Running stage") == 5
     assert "3500 training and 500 validation images of 28 x 28 pixels" in output
     assert project.run("git", "status", "--porcelain") == ""
@@ -47,14 +47,13 @@ def test_demo_runs_all_stages_without_network_and_touches_nothing_else(project: 
 
     # What tools leave beside the code runs nothing again.
     (project.folder / "pipeline/model/.network.py.swp").touch()
-    output = project.run("python", "-m", "pipeline", "demo")
+    output = project.run(*command)
     assert "Running stage" not in output
     assert f"In pictures: {page}" in output
 
     # An edit of the pipeline reaches the demo, and an error of DVC is told.
-    with (project.folder / "pipeline/stages/plot.py").open("a") as file:
-        file.write("raise SystemExit('out of ink')\n")
-    output = project.run("python", "-m", "pipeline", "demo", status=2)
+    project.append("pipeline/stages/plot.py", "raise SystemExit('out of ink')\n")
+    output = project.run(*command, status=2)
     assert output.count("Running stage") == 1
     assert "out of ink" in output
     assert output.rstrip().endswith(f"To start afresh, delete {demo}.")

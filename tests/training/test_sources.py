@@ -24,7 +24,7 @@ def test_code_is_known_by_the_bytes_of_its_files() -> None:
     assert {"pipeline", "pipeline.training", "pipeline.runtime.errors"} <= set(found)
 
 
-@pytest.mark.parametrize("name", ["runtime/errors", "training/sources", "training/__init__"])
+@pytest.mark.parametrize("name", ["runtime/errors", "training/__init__"])
 def test_file_that_was_saved_after_it_was_loaded_is_named(project: Project, name: str) -> None:
     output = project.run("python", "-c", EDIT, f"pipeline/{name}.py", status=1)
     module = f"pipeline.{name.replace('/', '.')}".removesuffix(".__init__")

@@ -1,6 +1,7 @@
 """A comparison of two classifiers by their predictions for the same images."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -128,13 +129,7 @@ class Comparison:
                 f"Identical: both give all {images} the same class, "
                 f"{self.base.share:.2%} of them the right one."
             )
-        margin = f"the margin of {self.margin:g} points"
-        words = {
-            BETTER: "Better",
-            WORSE: f"Worse, though by less than {margin}" if self.is_no_worse else "Worse",
-            NO_WORSE: f"Within noise, and no worse than {margin}",
-            WITHIN_NOISE: "Within noise",
-        }[self.verdict]
+        words = verdict_in_words(self.verdict, self.margin, is_no_worse=self.is_no_worse)
         least = self.smallest_significant
         significant = (
             f"only {self.discordant} of these {images} tell the two apart, too few for a "
@@ -148,6 +143,17 @@ class Comparison:
             f"{points(self.low, signed=True)} to {points(self.high, signed=True)}); "
             f"{significant}."
         )
+
+
+def verdict_in_words(verdict: str, margin: float, *, is_no_worse: bool) -> str:
+    """Return a verdict as the beginning of a sentence, ``margin`` in percentage points."""
+    bound = f"the margin of {margin:g} points"
+    return {
+        BETTER: "Better",
+        WORSE: f"Worse, though by less than {bound}" if is_no_worse else "Worse",
+        NO_WORSE: f"Within noise, and no worse than {bound}",
+        WITHIN_NOISE: "Within noise",
+    }[verdict]
 
 
 def compare_predictions(base: pd.DataFrame, revision: pd.DataFrame, margin: float) -> Comparison:
@@ -211,3 +217,11 @@ def points(share: float, *, signed: bool = False) -> str:
     """Return a difference between shares in percentage points, with a true minus sign."""
     text = f"{100 * share:{'+' if signed else ''}.2f}"
     return text.replace("-", "−")
+
+
+def interval_facts(difference: float, low: float, high: float) -> dict[str, Any]:
+    """Return shares as JSON types, in percentage points: -0.17, not -0.1699999999999999."""
+    return {
+        "difference_points": round(100 * difference, 9),
+        "interval_points": {"low": round(100 * low, 9), "high": round(100 * high, 9)},
+    }

@@ -8,7 +8,13 @@ from pipeline.evaluation.wording import setting
 from pipeline.history.changes import Change
 from pipeline.history.revisions import Revision
 from pipeline.runtime.lock import LOCK_FILE
-from pipeline.tools.compare.comparison import BETTER, WORSE, Comparison, points
+from pipeline.tools.compare.comparison import (
+    BETTER,
+    WORSE,
+    Comparison,
+    interval_facts,
+    points,
+)
 from pipeline.tools.page import Headline, Page, Table
 
 MOODS = {BETTER: "good", WORSE: "bad"}
@@ -148,14 +154,10 @@ def _value(file: str, value: Any) -> str:
 
 
 def difference_facts(comparison: Comparison) -> dict[str, Any]:
-    """Return the difference as JSON types, in percentage points: -0.17, not -0.1699999999999999."""
+    """Return the difference as JSON types, with the smallest that would be significant."""
     least = comparison.smallest_significant
     return {
-        "difference_points": round(100 * comparison.difference, 9),
-        "interval_points": {
-            "low": round(100 * comparison.low, 9),
-            "high": round(100 * comparison.high, 9),
-        },
+        **interval_facts(comparison.difference, comparison.low, comparison.high),
         "margin_points": comparison.margin,
         "smallest_provable_points": None if least is None else round(100 * least, 9),
     }

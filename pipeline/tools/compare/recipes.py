@@ -9,7 +9,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.runtime.errors import PipelineError
-from pipeline.tools.compare.comparison import BETTER, NO_WORSE, WITHIN_NOISE, WORSE, points
+from pipeline.tools.compare.comparison import (
+    BETTER,
+    NO_WORSE,
+    WITHIN_NOISE,
+    WORSE,
+    interval_facts,
+    points,
+    verdict_in_words,
+)
 from pipeline.tools.compare.page import MOODS
 from pipeline.tools.compare.statistics import two_way_bootstrap_interval
 from pipeline.tools.page import Headline, Page, Table
@@ -59,13 +67,7 @@ class RecipeComparison:
     @property
     def sentence(self) -> str:
         """The verdict with its figures."""
-        margin = f"the margin of {self.margin:g} points"
-        words = {
-            BETTER: "Better",
-            WORSE: f"Worse, though by less than {margin}" if self.is_no_worse else "Worse",
-            NO_WORSE: f"Within noise, and no worse than {margin}",
-            WITHIN_NOISE: "Within noise",
-        }[self.verdict]
+        words = verdict_in_words(self.verdict, self.margin, is_no_worse=self.is_no_worse)
         return (
             f"{words}: {self.base.mean():.2%} → {self.recipe.mean():.2%} on average, "
             f"{points(self.difference, signed=True)} points (95% interval "
@@ -167,10 +169,6 @@ def recipe_facts(sides: Sequence[RecipeSide], comparison: RecipeComparison) -> d
             }
             for side, (key, accuracies) in zip(sides, found.items(), strict=True)
         },
-        "difference_points": round(100 * comparison.difference, 9),
-        "interval_points": {
-            "low": round(100 * comparison.low, 9),
-            "high": round(100 * comparison.high, 9),
-        },
+        **interval_facts(comparison.difference, comparison.low, comparison.high),
         "margin_points": comparison.margin,
     }

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from pipeline.runtime.lock import LOCK_FILE, md5, read_lock
+from pipeline.history.lineage import read_lock
+from pipeline.runtime.lock import LOCK_FILE, md5
 from pipeline.runtime.yaml import parse_yaml
 from pipeline.tools.doctor.checkup import Finding, counted, good, problem, shown, size, some
 from pipeline.tools.doctor.dvc_project import opened

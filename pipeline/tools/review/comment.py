@@ -53,8 +53,6 @@ def comment(report: str, owner: str, branch: str, commit: str) -> list[int]:
         OSError: GitHub cannot be reached, or refuses.
         HTTPException: GitHub breaks off.
         ValueError: GitHub's answer is no JSON.
-        LookupError: GitHub's answer lacks something that it documents.
-        TypeError: Likewise.
     """
     head = urllib.parse.quote(f"{owner}:{branch}", safe="")
     pulls = _pages(f"pulls?state=open&head={head}")
@@ -140,8 +138,6 @@ def main() -> None:
         sys.exit(f"comment: {error.url}: {error.code} {error.reason}")
     except (OSError, HTTPException, ValueError) as error:
         sys.exit(f"comment: {error}")
-    except (LookupError, TypeError) as error:
-        sys.exit(f"comment: GitHub's answer is not what it documents: {error!r}")
     print(f"Commented on: {numbers}" if numbers else "No open pull request is at this commit")
 
 

@@ -8,9 +8,10 @@ import pandas as pd
 
 from pipeline.evaluation.predictions import PREDICTIONS_FILE
 from pipeline.history.changes import Change, changes
+from pipeline.history.lineage import writers
 from pipeline.history.revisions import Revision
 from pipeline.history.staleness import Staleness
-from pipeline.runtime.lock import Lock, writers
+from pipeline.runtime.lock import Lock
 from pipeline.tools.compare.comparison import Comparison
 from pipeline.tools.compare.page import (
     changes_table,

@@ -18,15 +18,6 @@ from pipeline.tools.command_line import run_tool, show, tool_parser
 from pipeline.tools.page import Headline, Page, Table
 
 
-def stale() -> Staleness:
-    """Return which stages have to run in the workspace.
-
-    Raises:
-        PipelineError: DVC cannot read the pipeline.
-    """
-    return staleness(PROJECT, dvc_environment())
-
-
 def _page(found: Staleness) -> Page:
     if not found:
         return [Headline(found.sentence, "good")]
@@ -37,7 +28,7 @@ def _page(found: Staleness) -> Page:
 def main() -> int:
     """Parse the command line, look, print, and return the exit code."""
     arguments = tool_parser("stale", __doc__).parse_args()
-    found = stale()
+    found = staleness(PROJECT, dvc_environment())
     facts = {"sentence": found.sentence, "stale": found.reasons, "following": found.following}
     show(_page(found), facts, arguments.format)
     return int(bool(found))

@@ -11,7 +11,6 @@ from pipeline.history.revisions import PROJECT, Revision, clone, without_reposit
 from pipeline.history.staleness import staleness
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.lock import LOCK_FILE, Lock
-from pipeline.runtime.yaml import parse_yaml
 
 # The clone has a cache of its own, whatever this user has set, so nothing comes from another one.
 CONFIG = "[cache]\n    dir = cache\n"
@@ -34,9 +33,6 @@ def run_in_clone(revision: Revision, locked: Lock, folder: Path, scratch: Path) 
             its folder.
     """
     project = clone(revision, folder)
-    if (project / ".dvc").is_symlink() or not (project / ".dvc").is_dir():
-        raise PipelineError(f"{revision}: no folder .dvc there, so no project of DVC")
-    _refuse_working_directories(revision, project)
     (project / ".dvc/config.local").write_text(CONFIG, encoding="utf-8")
     environment = _environment(scratch)
     _refuse_stale(revision, project, environment)
@@ -89,17 +85,6 @@ def _refuse_stale(revision: Revision, project: Path, environment: Mapping[str, s
             f"{revision}: {LOCK_FILE} is stale, it is not of the files committed with it: "
             f"{', '.join(reasons)}. Run `dvc repro` and commit what it changes."
         )
-
-
-def _refuse_working_directories(revision: Revision, project: Path) -> None:
-    """Refuse stages with a ``wdir``: the lock file does not say where their paths start."""
-    try:
-        stages = parse_yaml((project / "dvc.yaml").read_bytes())["stages"]
-        where = [name for name, stage in stages.items() if "wdir" in stage.get("do", stage)]
-    except (ValueError, LookupError, TypeError, AttributeError, OSError):
-        return  # DVC says better what is wrong
-    if where:
-        raise PipelineError(f"{revision}: cannot verify stages with a wdir: {', '.join(where)}")
 
 
 def _remove_results(project: Path, locked: Lock) -> None:

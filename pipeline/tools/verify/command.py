@@ -20,7 +20,6 @@ Exit codes: 0 reproduced or consistent, 1 not reproduced, 2 error.
 """
 
 import json
-import math
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -29,10 +28,11 @@ from pathlib import Path
 
 from pipeline.evaluation.predictions import PREDICTIONS_FILE, parse_predictions
 from pipeline.history.changes import changes
+from pipeline.history.lineage import entries, read_lock
 from pipeline.history.provenance import ENVIRONMENT_FILE, METRICS_FILE, parse_json
 from pipeline.history.revisions import Revision, resolve
 from pipeline.runtime.errors import PipelineError
-from pipeline.runtime.lock import LOCK_FILE, Lock, entries, parse_lock, read_lock
+from pipeline.runtime.lock import LOCK_FILE, Lock, parse_lock
 from pipeline.tools.command_line import add_margin, run_tool, show, tool_parser
 from pipeline.tools.compare.comparison import Comparison, compare_predictions
 from pipeline.tools.verify.clean_clone import run_in_clone
@@ -126,10 +126,9 @@ def _claimed_accuracy(revision: Revision) -> float | None:
     """Return the accuracy in the committed metrics; None where they have none."""
     content = revision.read(METRICS_FILE)
     try:
-        accuracy = float(json.loads(content or b"{}")["accuracy"])
+        return float(json.loads(content or b"{}")["accuracy"])
     except (ValueError, LookupError, TypeError):
         return None
-    return accuracy if math.isfinite(accuracy) else None
 
 
 def _say(text: str) -> None:

@@ -69,13 +69,6 @@ def test_list_says_of_every_image_what_the_network_sees(seed: int, listed: int) 
     )
 
 
-def test_shorter_list_is_the_beginning_of_a_longer_one() -> None:
-    labels, probabilities, _ = answers(500, 30)
-    longer = label_doubts(labels, probabilities, 30)
-    shorter = label_doubts(labels, probabilities, 7)
-    assert shorter.equals(longer[:7])
-
-
 def test_images_of_equal_margin_stay_in_their_order() -> None:
     probabilities = np.tile(np.array([[0.75, 0.25], [0.25, 0.75]], np.float32), (20, 1))
     labels = np.tile(np.array([1, 1], np.int32), 20)

@@ -2,18 +2,16 @@
 
 import json
 import re
-import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from conftest import TERMINAL, Project, copy_project
+from conftest import TERMINAL, Project, copied, copy_project
 from in_process import call
 
 from pipeline.evaluation.predictions import predictions_table, write_predictions
 
-COMMAND = ("python", "-m", "pipeline", "compare")
 IMAGES = 1000
 
 
@@ -44,14 +42,13 @@ def master(tmp_path_factory: pytest.TempPathFactory) -> Project:
     write_results(project, range(60), python="3.12.1")
     project.edit_params(lambda params: params["train"].update(seed=7))
     project.commit("Branch")
+    project.run("git", "repack", "-adq")
     return project
 
 
 @pytest.fixture
 def project(master: Project, tmp_path: Path) -> Project:
-    """A copy of it to do as one likes with."""
-    shutil.copytree(master.folder, tmp_path / "project", symlinks=True)
-    return Project(tmp_path / "project", master.home)
+    return copied(master, tmp_path / "project")
 
 
 def compare(project: Project, *arguments: str, status: int = 0) -> dict[str, Any]:
@@ -68,40 +65,43 @@ def error(project: Project, *arguments: str) -> str:
     return message
 
 
-def test_base_is_main_and_revision_what_lies_in_the_workspace(project: Project) -> None:
-    facts = json.loads(project.run(*COMMAND, "--format", "json"))
+def test_base_is_main_and_on_main_the_commit_before(project: Project) -> None:
+    facts = compare(project)
     assert facts["base"]["name"] == "main"
     assert facts["base"]["commit"] == project.run("git", "rev-parse", "main").strip()
     assert facts["base"]["accuracy"]["correct"] == IMAGES - 30
     assert facts["revision"]["name"] == "workspace"
     assert facts["revision"]["commit"] is None
     assert facts["revision"]["accuracy"]["correct"] == IMAGES - 60
+    # A tag of this name is not the branch.
+    project.run("git", "tag", "main", "branch")
+    assert compare(project)["base"]["accuracy"]["correct"] == IMAGES - 30
+    project.run("git", "checkout", "--quiet", "-B", "main", "heads/main")
+    facts = compare(project)
+    assert facts["base"]["name"] == "HEAD~1"
+    assert facts["base"]["commit"] == project.run("git", "rev-parse", "heads/main~1").strip()
+    assert (facts["newly_right"], facts["newly_wrong"]) == (20, 20)
+    # As on the runners of CI.
+    project.run("git", "checkout", "--quiet", "--detach", "heads/main")
+    assert compare(project)["base"]["name"] == "HEAD~1"
+    project.run("git", "checkout", "--quiet", "-b", "fresh")
+    assert compare(project)["base"]["name"] == "main"
+    # What lies in the workspace counts, committed or not.
     write_results(project, range(5))
     assert compare(project)["revision"]["accuracy"]["correct"] == IMAGES - 5
 
 
-def test_base_on_main_is_the_commit_before(project: Project) -> None:
-    project.run("git", "checkout", "--quiet", "main")
-    facts = compare(project)
-    assert facts["base"]["name"] == "HEAD~1"
-    assert facts["base"]["commit"] == project.run("git", "rev-parse", "main~1").strip()
-    assert (facts["newly_right"], facts["newly_wrong"]) == (20, 20)
-
-
-def test_base_of_a_detached_main_is_the_commit_before(project: Project) -> None:
-    """As on the runners of CI."""
-    project.run("git", "checkout", "--quiet", "--detach", "main")
-    assert compare(project)["base"]["name"] == "HEAD~1"
-    project.run("git", "checkout", "--quiet", "-b", "fresh")
-    assert compare(project)["base"]["name"] == "main"
-
-
-def test_base_is_the_branch_main_not_a_tag_of_its_name(project: Project) -> None:
-    project.run("git", "tag", "main", "branch")
-    assert compare(project)["base"]["accuracy"]["correct"] == IMAGES - 30
-    project.run("git", "checkout", "--quiet", "heads/main")
-    project.run("git", "symbolic-ref", "HEAD", "refs/heads/main")
-    assert compare(project)["base"]["name"] == "HEAD~1"
+def test_base_in_a_clone_is_main_where_it_came_from(project: Project, tmp_path: Path) -> None:
+    clones = {}
+    for branch, options in (("branch", ()), ("main", ("--depth=1",))):
+        address = (f"file://{project.folder}", str(tmp_path / f"clone of {branch}"))
+        project.run("git", "clone", "-q", *options, "-b", branch, *address)
+        clones[branch] = Project(tmp_path / f"clone of {branch}", project.home)
+    assert "this clone is shallow: `git fetch --unshallow`" in error(clones["main"])
+    assert compare(clones["branch"])["base"]["name"] == "origin/main"
+    clones["branch"].run("git", "remote", "remove", "origin")
+    message = "compare: there is no branch main here: name what to compare with"
+    assert error(clones["branch"]) == message
 
 
 def test_any_two_revisions_can_be_named(project: Project) -> None:
@@ -116,15 +116,6 @@ def test_any_two_revisions_can_be_named(project: Project) -> None:
     assert compare(project, "branch", "branch")["verdict"] == "identical"
 
 
-def test_results_from_before_calibration_can_be_compared(project: Project) -> None:
-    path = project.folder / "reports/predictions.csv"
-    now = compare(project)
-    older = [line.rsplit(",", 1)[0] for line in path.read_text().splitlines()]
-    path.write_text("\n".join(older) + "\n")
-    assert older[0] == "actual,predicted,confidence"
-    assert compare(project) == now
-
-
 def test_what_else_differs_is_shown(project: Project) -> None:
     assert compare(project)["differing"] == {
         "params.yaml": [{"key": "train.seed", "old": 0, "new": 7}],
@@ -132,6 +123,7 @@ def test_what_else_differs_is_shown(project: Project) -> None:
         "dvc.lock": [],
     }
     text = call(project, "compare")
+    assert "\033" not in text
     assert re.search(r"^params.yaml +train.seed +0 +7$", text, re.MULTILINE)
     assert re.search(r'^reports/environment.json +python +"3.11.7" +"3.12.1"$', text, re.MULTILINE)
 
@@ -192,35 +184,33 @@ def test_margin_decides_the_exit_status_where_that_is_asked_for(project: Project
 
 
 def test_errors_are_one_line_and_exit_code_2(project: Project) -> None:
-    assert error(project, "nonsense") == "compare: 'nonsense': no such revision or experiment"
-    for name in ("", "main..branch", "^main", "main^{tree}"):
+    for name in ("nonsense", "", "main..branch", "^main", "main^{tree}"):
         assert error(project, "main", name) == (
             f"compare: {name!r}: no such revision or experiment"
         )
-    project.run("git", "rm", "-rq", "reports")
-    project.commit("No reports")
-    assert re.fullmatch(
-        r"compare: HEAD \(\w{7}\): no reports/predictions.csv there", error(project, "main", "HEAD")
-    )
-    assert error(project, "main") == "compare: workspace: no reports/predictions.csv there"
-    (project.folder / "reports").mkdir()
-    (project.folder / "reports/predictions.csv").write_text("digit\n3\n")
+    assert error(project, "--margin", "-1").endswith("from 0 to 100, found '-1'")
+    predictions = project.folder / "reports/predictions.csv"
+    predictions.write_text("actual,predicted,confidence\n3,3,1\n")
+    assert error(project) == "compare: not the same test set: 1,000 images there, 1 here"
+    predictions.write_text("digit\n3\n")
     assert error(project).startswith(
         "compare: workspace: reports/predictions.csv: expected columns"
     )
-    (project.folder / "reports/predictions.csv").write_text("actual,predicted,confidence\n3,3,1\n")
-    assert error(project) == "compare: not the same test set: 1,000 images there, 1 here"
-    assert error(project, "--margin", "wide").endswith("from 0 to 100, found 'wide'")
-    assert error(project, "--margin", "nan").endswith("from 0 to 100, found 'nan'")
-    assert error(project, "--margin", "-1").endswith("from 0 to 100, found '-1'")
+    predictions.unlink()
+    assert error(project, "main") == "compare: workspace: no reports/predictions.csv there"
+    project.commit("No predictions")
+    assert re.fullmatch(
+        r"compare: HEAD \(\w{7}\): no reports/predictions.csv there", error(project, "main", "HEAD")
+    )
+    (project.folder / ".git").rename(project.folder / "elsewhere")
+    assert "not a git repository" in error(project)
 
 
-def test_damaged_explanations_are_named(project: Project) -> None:
+def test_explanations_that_are_damaged_are_named_and_missing_ones_have_no_entries(
+    project: Project,
+) -> None:
     for name, content in (
         ("params.yaml", "train: ["),
-        ("params.yaml", "- 1"),
-        ("params.yaml", "\xff\x00"),
-        ("reports/environment.json", "{"),
         ("reports/environment.json", "[1]"),
         ("dvc.lock", "stages: 1"),
     ):
@@ -228,98 +218,47 @@ def test_damaged_explanations_are_named(project: Project) -> None:
         kept = path.read_text() if path.exists() else None
         path.write_text(content)
         assert error(project).startswith(f"compare: workspace: {name}: ")
-        path.unlink() if kept is None else path.write_text(kept)
-
-
-def test_missing_and_empty_explanations_have_no_entries(project: Project) -> None:
-    for name in ("params.yaml", "reports/environment.json"):
-        path = project.folder / name
-        kept = path.read_text()
         path.unlink()
-        without = compare(project, "branch")["differing"][name]
-        assert without
-        assert all(change["new"] is None for change in without)
-        if name == "params.yaml":
-            path.write_text("# Nothing.\n")
-            assert compare(project, "branch")["differing"][name] == without
-        path.write_text(kept)
-
-
-def test_main_without_a_commit_before_is_an_error_with_advice(
-    project: Project, tmp_path: Path
-) -> None:
-    address = f"file://{project.folder}"
-    project.run("git", "clone", "-q", "--depth=1", "-b", "main", address, str(tmp_path / "clone"))
-    shallow = Project(tmp_path / "clone", project.home)
-    assert "this clone is shallow: `git fetch --unshallow`" in error(shallow)
-
-
-def test_base_in_a_clone_of_another_branch_is_main_where_it_came_from(
-    project: Project, tmp_path: Path
-) -> None:
-    address = f"file://{project.folder}"
-    project.run("git", "clone", "-q", "-b", "branch", address, str(tmp_path / "clone"))
-    clone = Project(tmp_path / "clone", project.home)
-    assert compare(clone)["base"]["name"] == "origin/main"
-    clone.run("git", "remote", "remove", "origin")
-    assert error(clone) == "compare: there is no branch main here: name what to compare with"
+        if kept is not None:
+            without = compare(project, "branch")["differing"][name]
+            assert without
+            assert all(change["new"] is None for change in without)
+            path.write_text(kept)
+    (project.folder / "params.yaml").write_text("# Nothing.\n")
+    without = compare(project, "branch")["differing"]["params.yaml"]
+    assert all(change["new"] is None for change in without)
 
 
 def test_content_that_git_has_lost_is_not_taken_for_missing(project: Project) -> None:
-    for name in ("reports/predictions.csv", "params.yaml"):
-        blob = project.run("git", "rev-parse", f"main:{name}").strip()
-        path = project.folder / f".git/objects/{blob[:2]}/{blob[2:]}"
-        content = path.read_bytes()
-        path.unlink()
-        assert f"): {name} cannot be read: " in error(project)
-        path.write_bytes(content)
-        compare(project)
+    predictions = project.folder / "reports/predictions.csv"
+    predictions.write_text(f"{predictions.read_text()}\n")
+    project.commit("Loose")
+    blob = project.run("git", "rev-parse", "HEAD:reports/predictions.csv").strip()
+    (project.folder / f".git/objects/{blob[:2]}/{blob[2:]}").unlink()
+    assert "): reports/predictions.csv cannot be read: " in error(project, "HEAD")
 
 
-def test_outside_of_git_is_an_error(project: Project) -> None:
-    (project.folder / ".git").rename(project.folder / "elsewhere")
-    assert "not a git repository" in error(project)
-
-
-def test_markdown_is_for_a_pull_request(project: Project) -> None:
-    page = call(project, "compare", "--format", "markdown")
+def test_markdown_is_for_a_pull_request(project: Project, tmp_path: Path) -> None:
+    """Wherever a hook's variables lead."""
+    project.run("git", "init", "--quiet", str(tmp_path / "other"))
+    hook = str(tmp_path / "other/.git")
+    page = call(project, "compare", "--format", "markdown", GIT_DIR=hook)
     assert page.startswith("**Worse: 97.00% → 94.00%, −3.00 points (95% interval ")
     assert "| main (" in page
     assert re.search(r"^\| +3 \| +100 \| +0 \| +3 \| +−3 \|$", page, re.MULTILINE)
     assert "\033" not in page
 
 
-def test_colours_are_for_terminals_only(project: Project) -> None:
-    assert "\033" not in call(project, "compare")
-    shown = project.run("python", "-c", TERMINAL, *COMMAND[1:], TERM="xterm")
-    assert shown.startswith("\033[1;31mWorse")
-    assert max(len(line) for line in shown.splitlines()[1:]) <= 80
-
-
-def test_output_is_utf_8_in_any_locale(project: Project) -> None:
-    page = project.run(*COMMAND, LC_ALL="C", PYTHONIOENCODING="latin-1", PYTHONUTF8="0")
-    assert "97.00% → 94.00%, −3.00 points" in page
-
-
-def test_repository_that_a_hook_is_about_leads_nowhere_else(
-    project: Project, tmp_path: Path
-) -> None:
-    project.run("git", "init", "--quiet", str(tmp_path / "other"))
-    output = call(project, "compare", GIT_DIR=str(tmp_path / "other/.git"))
-    assert output.startswith("Worse: ")
-
-
-def test_no_framework_is_imported(project: Project) -> None:
-    script = (
-        "import atexit, runpy, sys\n"
-        "heavy = {'tensorflow', 'keras', 'jax', 'matplotlib', 'sklearn', 'dvc'}\n"
-        "atexit.register(lambda: print(sorted(heavy & set(sys.modules))))\n"
-        "sys.argv = ['pipeline', 'compare']\n"
-        "runpy.run_module('pipeline', run_name='__main__')"
+def test_terminal_has_colours_and_utf_8_in_any_locale(project: Project) -> None:
+    shown = project.run(
+        *("python", "-c", TERMINAL, "-m", "pipeline", "compare"),
+        TERM="xterm",
+        LC_ALL="C",
+        PYTHONIOENCODING="latin-1",
+        PYTHONUTF8="0",
     )
-    output = project.run("python", "-c", script)
-    assert "Worse" in output
-    assert output.splitlines()[-1] == "[]"
+    assert shown.startswith("\033[1;31mWorse: 97.00% → 94.00%, −3.00 points")
+    assert max(len(line) for line in shown.splitlines()[1:]) <= 80
 
 
 def test_results_older_than_code_or_parameters_are_told(reproduced: Project) -> None:
@@ -352,16 +291,14 @@ def test_results_older_than_code_or_parameters_are_told(reproduced: Project) -> 
     assert compare(reproduced, "HEAD")["base"]["outdated"] == expected
 
 
-def test_stage_that_alone_was_run_again_does_not_make_the_others_new(reproduced: Project) -> None:
-    """Several stages depend on a folder; each has its own record of it."""
+def test_changed_code_is_what_the_results_were_made_with(reproduced: Project) -> None:
+    # Several stages depend on a folder; each has its own record of it.
     reproduced.append("pipeline/runtime/errors.py", "# A comment.\n")
     reproduced.run("dvc", "commit", "--force", "evaluate")
     assert compare(reproduced, "HEAD")["revision"]["outdated"] == ["pipeline/runtime"]
     reproduced.run("dvc", "commit", "--force")
     assert compare(reproduced, "HEAD")["revision"]["outdated"] == []
-
-
-def test_changed_code_is_what_the_results_were_made_with(reproduced: Project) -> None:
+    reproduced.commit("Commented")
     reproduced.append("pipeline/report/figures.py", "# A comment.\n")
     (reproduced.folder / "pipeline/report/new.py").write_text("")
     (reproduced.folder / "pipeline/report/curves.py").unlink()

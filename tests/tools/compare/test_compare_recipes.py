@@ -2,13 +2,12 @@
 
 import hashlib
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
-from conftest import ROOT, Project, copy_project
+from conftest import ROOT, Project, copied, copy_project
 from in_process import call
 
 from pipeline.studies.results.study import ERROR_COLUMNS, RUN_COLUMNS
@@ -38,15 +37,14 @@ def master(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project = copy_project(folder / "project", folder / "home")
     write_study(project, {"plain": 40, "fancy": 38})
     project.commit("Study")
+    project.run("git", "repack", "-adq")
     write_study(project, {"plain": 40, "fancy": 5})
     return project
 
 
 @pytest.fixture
 def project(master: Project, tmp_path: Path) -> Project:
-    """A copy of it to do as one likes with."""
-    shutil.copytree(master.folder, tmp_path / "project", symlinks=True)
-    return Project(tmp_path / "project", master.home)
+    return copied(master, tmp_path / "project")
 
 
 def compare(project: Project, *recipes: str) -> dict[str, Any]:
@@ -64,40 +62,28 @@ def test_recipes_of_the_workspace_are_compared(project: Project) -> None:
     assert facts["difference_points"] == 3.5
     text = call(project, "compare", "--recipes", "plain", "fancy")
     assert text.startswith("Better: 96.00% → 99.50% on average, +3.50 points (95% interval +")
-
-
-def test_recipes_of_other_revisions_can_be_named(project: Project) -> None:
+    # So are those of other revisions.
     facts = compare(project, "main:fancy", "fancy")
     assert facts["difference_points"] == 3.3
     before = compare(project, "main:plain", "main:fancy")
     assert before["difference_points"] == pytest.approx(0.2)
     assert before["verdict"] in {"no worse than the margin", "within noise"}
-
-
-def test_gate_fails_where_a_recipe_is_worse(project: Project) -> None:
+    # The gate.
     call(project, "compare", "--recipes", "plain", "fancy", "--fail-if-worse")
     call(project, "compare", "--recipes", "fancy", "plain", "--fail-if-worse", status=1)
     call(project, "compare", "--recipes", "fancy", "plain", "--fail-if-worse", "--margin", "10")
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
+def test_errors_are_one_line_and_exit_code_2(project: Project) -> None:
+    for arguments, message in (
         (["plain", "dull"], "compare: the study has no recipe 'dull', but plain, fancy"),
         (["plain", "nowhere:fancy"], "compare: 'nowhere': no such revision or experiment"),
         (["plain", "HEAD~1:fancy"], "compare: 'HEAD~1': no such revision or experiment"),
         (["plain"], "error: argument --recipes: expected 2 arguments"),
         (["plain", "fancy", "--", "main"], "--recipes takes the place of BASE and REVISION"),
-    ],
-)
-def test_errors_are_one_line_and_exit_code_2(
-    project: Project, arguments: list[str], message: str
-) -> None:
-    output = call(project, "compare", "--recipes", *arguments, status=2)
-    assert message in output.splitlines()[-1]
-
-
-def test_revision_without_a_study_and_other_images_are_errors(project: Project) -> None:
+    ):
+        output = call(project, "compare", "--recipes", *arguments, status=2)
+        assert message in output.splitlines()[-1]
     project.run("git", "checkout", "--quiet", "--orphan", "empty")
     project.run("git", "rm", "--quiet", "-r", "-f", "studies")
     project.run("git", "commit", "--quiet", "--message", "None")

@@ -161,6 +161,7 @@ def simulated_recipe(
     return skills + random.standard_normal((seeds, len(difficulty))) > difficulty
 
 
+@pytest.mark.slow
 def test_two_way_interval_covers_the_true_difference_as_often_as_it_promises() -> None:
     random = np.random.default_rng(0)
     skills, covered = (2.0, 2.1), 0

@@ -33,54 +33,52 @@ def test_damaged_memory_of_dvc_is_named_and_the_advice_removes_it(
     assert dvc(project.folder).verdict == "good"
 
 
-def test_folder_without_settings_is_a_problem(tmp_path: Path) -> None:
-    found = dvc(tmp_path)
-    assert found.verdict == "problem"
-    assert "git checkout .dvc" in found.advice
-
-
-def test_settings_that_cannot_be_read_are_a_problem(project: Project) -> None:
+def test_settings_that_cannot_be_read_are_a_problem(project: Project, tmp_path: Path) -> None:
     project.commit("Project")
     (project.folder / ".dvc/config").write_text("[core\n")
     found = dvc(project.folder)
     assert found.verdict == "problem"
     project.run(*found.advice.split("`")[1].split())
     assert dvc(project.folder).verdict == "good"
+    # As where there are none.
+    assert "git checkout .dvc" in dvc(tmp_path).advice
 
 
-@pytest.mark.parametrize(
-    ("output", "name"),
-    [
+def test_damaged_outputs_that_dvc_takes_for_good_are_named(reproduced: Project) -> None:
+    # What somebody has changed is left to DVC.
+    path = reproduced.folder / "data/model/operating_points.json"
+    kept = path.read_bytes()
+    path.write_bytes(kept + b" ")
+    assert files(reproduced.folder).verdict == "good"
+    path.write_bytes(kept)
+    right = {}
+    for output, name in (
         ("data/processed", "test_labels.npy"),
         ("data/model/model.keras", ""),
         ("reports/metrics.json", ""),
-    ],
-)
-def test_damaged_output_that_dvc_takes_for_good_is_named(
-    reproduced: Project, output: str, name: str
-) -> None:
-    path = reproduced.folder / output / name
-    right, before = path.read_bytes(), path.stat()
-    assert files(reproduced.folder).verdict == "good"
-    path.chmod(0o644)
-    path.write_bytes(right[:-1] + bytes([right[-1] ^ 1]))
-    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))  # as a bad disk leaves it
+    ):
+        path = reproduced.folder / output / name
+        right[path], before = path.read_bytes(), path.stat()
+        path.chmod(0o644)
+        path.write_bytes(right[path][:-1] + bytes([right[path][-1] ^ 1]))
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))  # as a bad disk leaves it
     found = files(reproduced.folder)
     assert found.verdict == "problem"
-    assert found.found.endswith(f" outputs: {output}")
-    if output == "data/processed":
-        reproduced.run(*found.advice.split("`")[1].split())
-        assert reproduced.repro() == []
-        assert path.read_bytes() == right
-        assert files(reproduced.folder).verdict == "good"
-
-
-def test_output_that_somebody_changed_is_left_to_dvc(reproduced: Project) -> None:
-    reproduced.append("data/model/operating_points.json", " ")
+    names = found.found.rpartition(" outputs: ")[2].split(", ")
+    assert set(names) == {"data/processed", "data/model/model.keras", "reports/metrics.json"}
+    # Put right by hand, but for the one whose advice is followed.
+    damaged, *others = right
+    for path in others:
+        path.write_bytes(right[path])
+    found = files(reproduced.folder)
+    assert found.found.endswith(" outputs: data/processed")
+    reproduced.run(*found.advice.split("`")[1].split())
+    assert reproduced.repro() == []
+    assert damaged.read_bytes() == right[damaged]
     assert files(reproduced.folder).verdict == "good"
 
 
-@pytest.mark.parametrize("level", [(), ("--local",)])
+@pytest.mark.parametrize("level", [(), pytest.param(("--local",), marks=pytest.mark.slow)])
 def test_remote_whose_data_nobody_verifies_is_a_note(
     project: Project, level: tuple[str, ...]
 ) -> None:

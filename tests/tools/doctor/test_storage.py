@@ -1,3 +1,4 @@
+import json
 import os
 from pathlib import Path
 
@@ -9,7 +10,15 @@ from pipeline.tools.doctor.storage import CHECKPOINTS, cache, disk
 from pipeline.training.checkpoint import CHECKPOINTS as WRITTEN
 
 pytestmark = pytest.mark.usefixtures("own_home")
-RAW = "data/raw/t10k-labels-idx1-ubyte.gz"
+COMMAND = "mkdir -p texts && echo a > texts/a && echo b > texts/b"
+
+
+@pytest.fixture
+def texts(project: Project) -> Project:
+    """The project with a stage that writes a folder of two texts."""
+    stages = {"write": {"cmd": COMMAND, "outs": ["texts"]}}
+    (project.folder / "dvc.yaml").write_text(json.dumps({"stages": stages}))
+    return project
 
 
 def object_of(project: Project, path: str) -> Path:
@@ -29,13 +38,6 @@ def damage(path: Path) -> None:
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
-def test_cache_of_a_run_is_good(reproduced: Project) -> None:
-    found = cache(reproduced.folder)
-    assert found.verdict == "good"
-    # Of 12 files, and the listings of two folders.
-    assert found.found.startswith("all 14 objects (")
-
-
 def test_cache_that_is_not_there_yet_is_good_and_stays_away(project: Project) -> None:
     for folder in (project.folder, project.studies.folder):
         assert cache(folder).found == "all 0 objects (0 bytes) have the bytes they promise"
@@ -43,51 +45,45 @@ def test_cache_that_is_not_there_yet_is_good_and_stays_away(project: Project) ->
         assert not (folder / ".dvc/cache").exists()
 
 
-def test_damaged_object_that_dvc_takes_for_good_is_made_anew_by_the_advice(
-    reproduced: Project,
-) -> None:
-    damaged = object_of(reproduced, RAW)
+def test_damaged_object_that_dvc_takes_for_good_is_made_anew_by_the_advice(texts: Project) -> None:
+    texts.repro()
+    texts.commit("Texts")
+    found = cache(texts.folder)
+    assert found.verdict == "good"
+    # Of two files, and the listing of their folder.
+    assert found.found.startswith("all 3 objects (")
+    path, damaged = texts.folder / "texts/a", object_of(texts, "texts/a")
     right = damaged.read_bytes()
     damage(damaged)
     # DVC hands the damage on and calls it up to date: that is why this is a problem.
-    (reproduced.folder / RAW).unlink()
-    reproduced.run("dvc", "checkout", "data/raw")
-    assert (reproduced.folder / RAW).read_bytes() != right
-    assert "up to date" in reproduced.run("dvc", "status")
-    found = cache(reproduced.folder)
+    path.unlink()
+    texts.run("dvc", "checkout")
+    assert path.read_bytes() != right
+    assert "up to date" in texts.run("dvc", "status")
+    found = cache(texts.folder)
     assert found.verdict == "problem"
-    assert "which DVC does not notice, in 1 of 14 objects: " in found.found
+    assert "which DVC does not notice, in 1 of 3 objects: " in found.found
     command = found.advice.split("`")[1]
-    assert command == f"rm -rf {damaged.relative_to(reproduced.folder)} {RAW}"
-    reproduced.run(*command.split())
-    assert reproduced.repro() == ["download"]
-    assert damaged.read_bytes() == (reproduced.folder / RAW).read_bytes() == right
-    assert "up to date" in reproduced.run("dvc", "status")
-    assert reproduced.run("git", "status", "--porcelain") == ""
-
-
-def test_damaged_listing_of_a_folder_is_named_with_the_folder(reproduced: Project) -> None:
-    listing = next((reproduced.folder / ".dvc/cache/files/md5").glob("*/*.dir"))
+    assert command == f"rm -rf {damaged.relative_to(texts.folder)} texts/a"
+    texts.run(*command.split())
+    assert texts.repro() == ["write"]
+    assert damaged.read_bytes() == path.read_bytes() == right
+    assert texts.run("git", "status", "--porcelain") == ""
+    # The listing of a folder is named with the folder.
+    (listing,) = (texts.folder / ".dvc/cache/files/md5").glob("*/*.dir")
     damage(listing)
-    found = cache(reproduced.folder)
-    assert found.verdict == "problem"
-    command = found.advice.split("`")[1].split()
-    assert command[2] == str(listing.relative_to(reproduced.folder))
-    assert command[3] in {"data/raw", "data/processed"}
+    command = cache(texts.folder).advice.split("`")[1]
+    assert command.split()[2:] == [str(listing.relative_to(texts.folder)), "texts"]
 
 
-def test_objects_of_folders_and_of_a_cache_elsewhere_are_looked_at(project: Project) -> None:
-    elsewhere = project.home / "cache"
-    project.run("dvc", "cache", "dir", "--local", str(elsewhere))
-    (project.folder / "texts").mkdir()
-    for name in "ab":
-        (project.folder / "texts" / name).write_text(name)
-    project.run("dvc", "add", "texts")
-    found = cache(project.folder)
-    assert found.found.startswith("all 3 objects (")
+def test_objects_of_a_cache_elsewhere_are_looked_at(texts: Project) -> None:
+    elsewhere = texts.home / "cache"
+    (texts.folder / ".dvc/config.local").write_text(f"[cache]\n    dir = {elsewhere}\n")
+    texts.repro()
+    assert cache(texts.folder).found.startswith("all 3 objects (")
     (listing,) = elsewhere.rglob("*.dir")
     damage(listing)
-    found = cache(project.folder)
+    found = cache(texts.folder)
     assert found.verdict == "problem"
     assert str(listing) in found.found
 
@@ -102,9 +98,6 @@ def test_data_are_counted_once_for_the_work_tree_and_once_for_the_cache(project:
     found = disk(project.folder)
     assert found.verdict == "good"
     assert found.found.endswith(" free, needed are up to 468 kB")
-
-
-def test_too_little_space_is_a_problem(project: Project) -> None:
     lock(project, 10**18)
     found = disk(project.folder)
     assert found.verdict == "problem"

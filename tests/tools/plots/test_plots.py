@@ -2,15 +2,14 @@
 
 import json
 import shutil
-from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from browser import Chromium, View
-from conftest import Project
+from conftest import Project, copied
 from in_process import call
 from PIL import Image
 
-COMMAND = ("python", "-m", "pipeline", "plots")
 # DVC's line charts have a layer that is empty until the mouse is there, and Vega says so.
 HARMLESS = "WARN Infinite extent for field"
 COUNT_MARKS = """(kinds) => Object.fromEntries(
@@ -20,12 +19,6 @@ COUNT_MARKS = """(kinds) => Object.fromEntries(
             card.querySelectorAll(`g.role-mark.mark-${kind} :is(path, text)`).length)])
 )"""
 KINDS = ["line", "rect", "symbol", "text"]
-
-
-def plots_of(project: Project, kind: str) -> set[str]:
-    """Return the names of the plots that DVC knows of, by its own word."""
-    plots = json.loads(project.run("dvc", "plots", "show", "--json"))["data"]
-    return {name for name, versions in plots.items() if versions[0]["type"] == kind}
 
 
 def marks(view: View, names: set[str]) -> dict[str, dict[str, int]]:
@@ -44,39 +37,54 @@ def assert_whole(view: View) -> None:
     assert [text for text in view.complaints if not text.startswith(HARMLESS)] == []
 
 
+class Shown(NamedTuple):
+    """The reproduced project with its page of plots, and the plots' names by kind."""
+
+    project: Project
+    charts: set[str]
+    images: set[str]
+
+
 @pytest.fixture(scope="module")
-def shown(original: tuple[Project, list[str]], tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """The reproduced project with its page of plots."""
-    source, _ = original
-    folder = tmp_path_factory.mktemp("plots") / "project"
-    shutil.copytree(source.folder, folder, symlinks=True)
-    project = Project(folder, source.home)
-    assert call(project, "plots", "--no-open") == f"{folder}/dvc_plots/index.html\n"
+def shown(original: tuple[Project, list[str]], tmp_path_factory: pytest.TempPathFactory) -> Shown:
+    """The page has opened in the user's browser."""
+    project = copied(original[0], tmp_path_factory.mktemp("plots") / "project")
+    browser = project.folder.parent / "browser"
+    browser.write_text('#!/bin/sh\necho "opened $1"\n')
+    browser.chmod(0o755)
+    page = project.folder / "dvc_plots/index.html"
+    output = project.run("python", "-m", "pipeline", "plots", BROWSER=f"{browser} %s")
+    assert output == f"{page}\nopened {page.as_uri()}\n"
     assert project.run("git", "status", "--porcelain") == ""
-    return project
+    # By DVC's own word.
+    plots = json.loads(project.run("dvc", "plots", "show", "--json"))["data"]
+    kinds = {name: versions[0]["type"] for name, versions in plots.items()}
+    charts, images = (
+        {name for name, kind in kinds.items() if kind == wanted} for wanted in ("vega", "image")
+    )
+    return Shown(project, charts, images)
 
 
-def test_every_plot_is_drawn_without_network(shown: Project, chromium: Chromium) -> None:
-    with chromium.view(shown.folder / "dvc_plots/index.html") as view:
-        drawn = marks(view, plots_of(shown, "vega"))
+def test_every_plot_is_drawn_without_network(shown: Shown, chromium: Chromium) -> None:
+    with chromium.view(shown.project.folder / "dvc_plots/index.html") as view:
+        drawn = marks(view, shown.charts)
         assert all(sum(counts.values()) for counts in drawn.values()), drawn
         # Training and validation, each as it is and smoothed; ten classes by ten.
         assert drawn["loss"]["line"] == drawn["accuracy"]["line"] == 4
         assert drawn["confusion"]["rect"] == drawn["confusion"]["text"] == 100
         pictures = view.page.locator("main > div > p").all_inner_texts()
-        assert set(pictures) == plots_of(shown, "image")
+        assert set(pictures) == shown.images
         assert view.page.locator("img").count() == len(pictures)
         assert view.page.title() == view.page.locator("h1").inner_text() == "Plots"
         assert_whole(view)
 
 
-def test_page_fits_a_phone_in_light_and_in_dark(shown: Project, chromium: Chromium) -> None:
-    names = plots_of(shown, "vega")
+def test_page_fits_a_phone_in_light_and_in_dark(shown: Shown, chromium: Chromium) -> None:
     backgrounds = set()
     for scheme in ("light", "dark"):
-        page = shown.folder / "dvc_plots/index.html"
+        page = shown.project.folder / "dvc_plots/index.html"
         with chromium.view(page, width=390, scheme=scheme) as view:
-            marks(view, names)
+            marks(view, shown.charts)
             assert view.overflow() == 0
             backgrounds.add(
                 view.page.evaluate("getComputedStyle(document.body).backgroundColor"),
@@ -90,16 +98,19 @@ def test_page_fits_a_phone_in_light_and_in_dark(shown: Project, chromium: Chromi
 
 
 def test_a_revision_s_plots_stand_beside_those_of_the_workspace(
-    shown: Project, chromium: Chromium
+    shown: Shown, chromium: Chromium
 ) -> None:
-    shown.run("git", "branch", "feature/fine")
-    figure = shown.folder / "reports/figures/errors.png"
+    project = shown.project
+    project.run("git", "branch", "feature/fine")
+    figure = project.folder / "reports/figures/errors.png"
     with Image.open(figure) as fine:
         fine.resize((fine.width // 2, fine.height // 2)).save(figure)
-    page = Path(call(shown, "plots", "feature/fine", "--no-open").strip())
+    page = project.folder / "dvc_plots/index.html"
+    browser = f"{project.folder.parent}/browser %s"
+    assert call(project, "plots", "feature/fine", "--no-open", BROWSER=browser) == f"{page}\n"
     with chromium.view(page) as view:
         assert view.page.title() == "Plots: workspace and feature/fine"
-        drawn = marks(view, plots_of(shown, "vega"))
+        drawn = marks(view, shown.charts)
         assert drawn["loss"]["line"] == drawn["accuracy"]["line"] == 8
         assert drawn["confusion"]["rect"] == drawn["confusion"]["text"] == 200
         for chart in drawn:
@@ -116,36 +127,21 @@ def test_a_revision_s_plots_stand_beside_those_of_the_workspace(
         assert_whole(view)
 
 
-def test_page_opens_in_the_user_s_browser_unless_told_not_to(shown: Project) -> None:
-    browser = shown.home / "browser"
-    browser.write_text('#!/bin/sh\necho "opened $1"\n')
-    browser.chmod(0o755)
-    page = shown.folder / "dvc_plots/index.html"
-    output = shown.run(*COMMAND, BROWSER=f"{browser} %s")
-    assert output == f"{page}\nopened {page.as_uri()}\n"
-    assert call(shown, "plots", "--no-open", BROWSER=f"{browser} %s") == f"{page}\n"
-
-
-def test_unknown_revision_is_an_error(shown: Project) -> None:
-    output = call(shown, "plots", "nowhere", status=2)
+def test_no_page_is_an_error_and_an_old_one_does_not_stay(
+    project: Project, capfd: pytest.CaptureFixture[str]
+) -> None:
+    project.commit("Project")
+    output = call(project, "plots", "nowhere", status=2)
     assert output == "plots: 'nowhere': no such revision or experiment\n"
-
-
-def test_revision_without_a_repository_is_an_error(reproduced: Project) -> None:
-    shutil.rmtree(reproduced.folder / ".git")
-    output = call(reproduced, "plots", "main", status=2)
-    assert output.startswith(f"plots: {reproduced.folder}: not a git repository")
-    assert output.count("\n") == 1
-
-
-def test_no_page_is_an_error_and_an_old_one_does_not_stay(reproduced: Project) -> None:
-    page = reproduced.folder / "dvc_plots/index.html"
+    page = project.folder / "dvc_plots/index.html"
     page.parent.mkdir()
     page.write_text("old")
-    (reproduced.folder / "dvc.yaml").write_text("stages: {}\n")
-    output = reproduced.run(*COMMAND, status=2)
-    assert "No plots were loaded" in output
-    assert output.endswith(
-        "plots: dvc plots show made no page (exit code 0); its message stands above\n"
-    )
+    (project.folder / "dvc.yaml").write_text("stages: {}\n")
+    output = call(project, "plots", status=2)
+    assert "No plots were loaded" in capfd.readouterr().err
+    assert output == "plots: dvc plots show made no page (exit code 0); its message stands above\n"
     assert not page.exists()
+    shutil.rmtree(project.folder / ".git")
+    output = call(project, "plots", "main", status=2)
+    assert output.startswith(f"plots: {project.folder}: not a git repository")
+    assert output.count("\n") == 1

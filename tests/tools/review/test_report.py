@@ -3,17 +3,13 @@
 import hashlib
 import json
 import re
-import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
-from conftest import Project, copy_project
+from conftest import Project, copied
 from in_process import call
-from markdown_it import MarkdownIt
 from ruamel.yaml import YAML
-
-DETAILS = "<details><summary>Statistics, classes and confusion matrix</summary>"
+from scripts import replace, scripts_project, tables
 
 # Learning curves, metrics and predictions without anything being learned.
 PARTS = {
@@ -95,13 +91,7 @@ EVERYTHING = [
 @pytest.fixture(scope="module")
 def master(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project with results on main, and others on a branch that left main before its tip."""
-    folder = tmp_path_factory.mktemp("report")
-    project = copy_project(folder / "project", folder / "home")
-    (project.folder / "room").mkdir()
-    for name, content in PARTS.items():
-        (project.folder / name).write_text(content)
-    assert project.repro() == ["prepare", "notes", "train", "evaluate"]
-    project.commit("First")
+    project = scripts_project(tmp_path_factory.mktemp("report"), PARTS)
     project.run("git", "checkout", "--quiet", "-b", "branch")
     edit(project, length=4, epochs=15, wrong=60)
     project.append("room/lessons.py", "three = 3\n")
@@ -113,13 +103,13 @@ def master(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project.commit("Main goes on")
     project.run("git", "checkout", "--quiet", "branch")
     project.run("dvc", "checkout")
+    project.run("git", "repack", "-adq")
     return project
 
 
 @pytest.fixture
 def project(master: Project, tmp_path: Path) -> Project:
-    shutil.copytree(master.folder, tmp_path / "project", symlinks=True)
-    return Project(tmp_path / "project", master.home)
+    return copied(master, tmp_path / "project")
 
 
 def edit(project: Project, **values: object) -> None:
@@ -145,7 +135,7 @@ def error(project: Project, *arguments: str) -> str:
 
 def sentence(project: Project, *arguments: str) -> str:
     """Return the verdict of the tool that compares."""
-    facts: dict[str, Any] = json.loads(call(project, "compare", *arguments, "--format", "json"))
+    facts = json.loads(call(project, "compare", *arguments, "--format", "json"))
     return str(facts["sentence"])
 
 
@@ -157,29 +147,7 @@ def md5(text: str) -> str:
     return hashlib.md5(text.encode()).hexdigest()[:8]
 
 
-def tables(markdown: str) -> dict[str, list[list[str]]]:
-    """Return the tables that a reader of the Markdown sees: rows of cells by title."""
-    found: dict[str, list[list[str]]] = {}
-    title = ""
-    tokens = MarkdownIt("commonmark").enable("table").parse(markdown)
-    for number, token in enumerate(tokens):
-        content = tokens[min(number + 1, len(tokens) - 1)].content
-        if token.type == "heading_open":
-            title = content
-        elif token.type == "table_open":
-            found[title] = []
-        elif token.type == "tr_open":
-            found[title].append([])
-        elif token.type in {"th_open", "td_open"}:
-            found[title][-1].append(content)
-    for title, rows in found.items():
-        assert {len(row) for row in rows} == {len(rows[0])}, title
-    # A broken table would be a paragraph.
-    assert not [token for token in tokens if token.type == "inline" and "|:--" in token.content]
-    return found
-
-
-def test_verdict_is_first_and_that_of_compare(project: Project) -> None:
+def test_verdict_is_first_and_that_of_compare_and_details_are_folded_last(project: Project) -> None:
     project.append("params.yaml", '"a|b": "c|d"\n')
     markdown = report(project, "--margin", "7")
     assert markdown.startswith(f"**{sentence(project, 'main~1', '--margin', '7')}**\n\n")
@@ -187,47 +155,20 @@ def test_verdict_is_first_and_that_of_compare(project: Project) -> None:
     assert list(found) == EVERYTHING
     assert ["margin", "7 points"] in found["Difference"]
     assert ["params.yaml", "a|b", "none", '"c|d"'] in found["What else differs"]
-    assert markdown.index("```mermaid") < markdown.index(DETAILS) < markdown.index("</details>")
+    details = "<details><summary>Statistics, classes and confusion matrix</summary>"
+    assert markdown.index("```mermaid") < markdown.index(details) < markdown.index("#### Diff")
+    assert markdown.endswith("</details>\n")
     assert "\033" not in markdown
 
 
-def test_base_is_where_the_branch_left_not_where_main_is_now(project: Project) -> None:
-    expected = f"Before: {commit(project, 'main~1')}; after: {here(project)}. Up to date"
-    pages = {report(project, *base) for base in ((), (commit(project, "main"),))}
-    assert len(pages) == 1
-    assert expected in pages.pop()
-
-
-def test_base_in_the_branch_s_own_history_is_called_what_the_user_calls_it(
-    project: Project,
+def test_numbers_are_those_of_both_revisions_and_the_same_in_a_clone_without_data(
+    project: Project, tmp_path: Path
 ) -> None:
-    first = commit(project, "main~1")
-    project.run("git", "tag", "v1", "main~1")
-    assert f"Before: v1 ({first}); after: {here(project)}." in report(project, "v1")
-    # What is ahead of here is of no interest yet.
-    project.run("git", "checkout", "--quiet", "--detach", "main~1")
-    assert f"Before: {first}; after: {here(project)}." in report(project, "branch")
-
-
-def test_base_on_main_is_the_commit_before(project: Project) -> None:
-    project.run("git", "checkout", "--quiet", "main")
-    project.run("dvc", "checkout")
     markdown = report(project)
-    assert f"Before: HEAD~1 ({commit(project, 'HEAD~1')}); after: {here(project)}." in markdown
-    assert markdown.startswith(f"**{sentence(project)}**")
-
-
-def test_report_is_the_same_in_a_clone_without_data(project: Project, tmp_path: Path) -> None:
-    clone = Project(tmp_path / "clone", tmp_path / "another home")
-    clone.home.mkdir()
-    project.run("git", "clone", "--quiet", ".", str(clone.folder))
-    assert not (clone.folder / "model.txt").exists()
-    assert report(clone, "origin/main") == report(project, "main")
-    assert clone.run("git", "status", "--porcelain") == ""
-
-
-def test_numbers_are_those_of_both_revisions(project: Project) -> None:
-    found = tables(report(project))
+    # The base is where the branch left main, not where main is now.
+    expected = f"Before: {commit(project, 'main~1')}; after: {here(project)}. Up to date"
+    assert expected in markdown
+    found = tables(markdown)
     assert found["Stages"][1:] == [
         ["prepare", "up to date", "1 of 1 differ"],
         ["notes", "up to date", "the same bytes"],
@@ -250,6 +191,26 @@ def test_numbers_are_those_of_both_revisions(project: Project) -> None:
     assert curves[-2][1:3] == ["93.75%", "94.74%"]
     assert curves[-1][1:] == ["", "95.12%", "", "0.1333"]
 
+    clone = Project(tmp_path / "clone", tmp_path / "another home")
+    clone.home.mkdir()
+    project.run("git", "clone", "--quiet", ".", str(clone.folder))
+    assert not (clone.folder / "model.txt").exists()
+    assert report(clone, "origin/main") == markdown
+    assert clone.run("git", "status", "--porcelain") == ""
+
+
+def test_base_in_the_own_history_is_called_what_the_user_calls_it(project: Project) -> None:
+    first = commit(project, "main~1")
+    project.run("git", "tag", "v1", "main~1")
+    assert f"Before: v1 ({first}); after: {here(project)}." in report(project, "v1")
+    # What is ahead of here is of no interest yet.
+    project.run("git", "checkout", "--quiet", "--detach", "main~1")
+    assert f"Before: {first}; after: {here(project)}." in report(project, "branch")
+    project.run("git", "checkout", "--quiet", "main")
+    markdown = report(project)
+    assert f"Before: HEAD~1 ({first}); after: {here(project)}." in markdown
+    assert sentence(project) in markdown
+
 
 def test_log_of_dvc_says_which_stages_ran(project: Project) -> None:
     log = project.folder.parent / "repro.log"
@@ -264,42 +225,23 @@ def test_log_of_dvc_says_which_stages_ran(project: Project) -> None:
     ]
 
 
-def test_stages_that_are_out_of_date_are_told(project: Project) -> None:
-    edit(project, epochs=16)
+def test_stages_and_results_before_that_are_out_of_date_are_told(project: Project) -> None:
+    edit(project, length=5)
+    project.commit("Not run")
     (project.folder / "reports/notes.txt").unlink()
-    markdown = report(project)
-    assert markdown.startswith("**Not judged yet; to run first: notes, train.**")
+    markdown = report(project, "HEAD")
+    assert markdown.startswith("**Not judged yet; to run first: prepare, notes.**")
     assert (
-        f"after: {here(project)}. Out of date. To run: notes, train; "
-        "after that, if it changes what they read: evaluate." in markdown
+        f"after: {here(project)}. Out of date. To run: prepare, notes; "
+        "after that, if it changes what they read: train, evaluate." in markdown
     )
     assert [row[1] for row in tables(markdown)["Stages"][1:]] == [
-        "up to date",
+        "out of date: params.yaml: length modified",
         "out of date: reports/notes.txt deleted",
-        "out of date: params.yaml: epochs modified",
+        "up to date",
         "up to date",
     ]
-
-
-def test_stage_that_is_no_more_has_no_row(project: Project) -> None:
-    """DVC leaves its entry in the lock file."""
-    path = project.folder / "dvc.yaml"
-    path.write_text(re.sub(r"  notes:\n(    .*\n)+", "", path.read_text()))
-    assert project.repro() == []
-    assert [row[0] for row in tables(report(project))["Stages"][1:]] == [
-        "prepare",
-        "train",
-        "evaluate",
-    ]
-
-
-def test_results_before_that_were_out_of_date_are_told(project: Project) -> None:
-    told = "The results before were out of date themselves."
-    edit(project, wrong=7)
-    project.commit("Not run")
-    project.run("git", "checkout", "--quiet", "-b", "next")
-    project.repro()
-    assert told in report(project, "branch")
+    assert "The results before were out of date themselves." in markdown
 
 
 def test_base_without_results_is_reported_all_the_same(project: Project) -> None:
@@ -318,7 +260,7 @@ def test_base_without_results_is_reported_all_the_same(project: Project) -> None
     # The curves are those after, for lack of any before.
     assert found["Learning curves, on the validation set"][1][1::2] == ["", ""]
     assert "mermaid" not in markdown
-    assert DETAILS not in markdown
+    assert "<details>" not in markdown
 
 
 def test_branch_without_results_is_reported_all_the_same(project: Project) -> None:
@@ -333,64 +275,56 @@ def test_branch_without_results_is_reported_all_the_same(project: Project) -> No
     assert found["Metrics that changed"][1] == ["accuracy", "0.97", "none", ""]
 
 
-def test_other_test_set_is_not_compared(project: Project) -> None:
-    edit(project, images=900)
-    project.append("evaluate.py", "# Has read another parameter.\n")
-    assert project.repro() == ["evaluate"]
-    markdown = report(project)
-    assert markdown.startswith(
-        "**Not compared: not the same test set: 1,000 images there, 900 here.**"
-    )
-    assert list(tables(markdown)) == EVERYTHING[:4]
-
-
 def test_nothing_changed_is_said_in_sentences(project: Project) -> None:
+    # A stage that is no more has no row, though its entry stays in the lock file.
+    replace(project, "dvc.yaml", r"  notes:\n(    .*\n)+", "")
     markdown = report(project, "branch")
     assert markdown.startswith("**Identical: ")
     assert "No metric has changed." in markdown
     assert "Nothing differs in params.yaml, reports/environment.json, dvc.lock" in markdown
     assert "The learning curves have not changed." in markdown
     assert "The confusion matrix has not changed." in markdown
-    assert list(tables(markdown)) == ["Stages", "Difference", "By class"]
+    found = tables(markdown)
+    assert list(found) == ["Stages", "Difference", "By class"]
+    assert [row[0] for row in found["Stages"][1:]] == ["prepare", "train", "evaluate"]
 
 
-@pytest.mark.parametrize(
-    ("name", "content"),
-    [
-        ("reports/metrics.json", "{"),
-        ("reports/predictions.csv", "actual,predicted,confidence\n3,3,1\n3,3,1,4\n"),
-        ("reports/learning_curves.csv", "epoch\n"),
-    ],
-)
 @pytest.mark.parametrize("side", ["before", "after"])
-def test_damaged_report_is_named_and_the_rest_is_shown(
-    project: Project, side: str, name: str, content: str
-) -> None:
+def test_damaged_reports_are_named_and_the_rest_is_shown(project: Project, side: str) -> None:
     """A branch may change what a report looks like, and cannot mend those before."""
-    (project.folder / name).write_text(content)
+    damages = {
+        "reports/metrics.json": "{",
+        "reports/predictions.csv": "actual,predicted,confidence\n3,3,1\n3,3,1,4\n",
+        "reports/learning_curves.csv": "epoch\n",
+    }
+    for name, content in damages.items():
+        (project.folder / name).write_text(content)
     base = "main"
     if side == "before":
         project.commit("Damaged")
-        project.run("git", "checkout", "--quiet", "main~0", "--", name)
+        project.run("git", "checkout", "--quiet", "main", "--", *damages)
         base = "HEAD"
     markdown = report(project, base)
     where = base if side == "before" else "workspace"
-    assert re.search(rf"^Not shown: {where}.*: {name}: .+$", markdown, re.MULTILINE)
+    for name in damages:
+        assert re.search(rf"^Not shown: {where}.*: {name}: .+$", markdown, re.MULTILINE)
     assert "Stages" in tables(markdown)
 
 
-def test_damaged_lock_is_named_in_one_line(project: Project) -> None:
-    (project.folder / "dvc.lock").write_text("<<<<<<< HEAD\n")
-    assert re.fullmatch(r"report: workspace on \w+: dvc.lock: .+", error(project))
-
-
-def test_damaged_pipeline_is_an_error_of_one_line(project: Project) -> None:
-    project.append("dvc.yaml", "]")
-    assert error(project).startswith("report: dvc: unable to read: 'dvc.yaml'")
-
-
-def test_log_that_is_not_there_is_an_error(project: Project) -> None:
+def test_what_cannot_be_read_is_an_error_of_one_line(project: Project) -> None:
     assert "No such file or directory: 'repro.log'" in error(project, "--log", "repro.log")
+    for name, content, message in (
+        ("dvc.lock", "<<<<<<< HEAD\n", r"report: workspace on \w+: dvc.lock: "),
+        ("dvc.yaml", "]", "report: dvc: unable to read: 'dvc.yaml'"),
+    ):
+        kept = (project.folder / name).read_text()
+        (project.folder / name).write_text(content)
+        assert re.match(message, error(project))
+        (project.folder / name).write_text(kept)
+    project.run("git", "checkout", "--quiet", "--orphan", "other")
+    project.commit("Other")
+    main = commit(project, "main")
+    assert error(project) == f"report: main ({main}): no history in common with HEAD"
 
 
 def test_shallow_clone_is_told_what_it_lacks(project: Project, tmp_path: Path) -> None:
@@ -408,20 +342,17 @@ def test_shallow_clone_is_told_what_it_lacks(project: Project, tmp_path: Path) -
         assert "`fetch-depth: 0`" in message
 
 
-def test_branches_without_common_history_are_an_error(project: Project) -> None:
-    project.run("git", "checkout", "--quiet", "--orphan", "other")
-    project.commit("Other")
-    main = commit(project, "main")
-    assert error(project) == f"report: main ({main}): no history in common with HEAD"
-
-
 def test_no_framework_is_imported(project: Project) -> None:
+    """Nor by the comparison."""
     script = (
-        "import atexit, runpy, sys\n"
+        "import runpy, sys\n"
         "heavy = {'tensorflow', 'keras', 'jax', 'matplotlib', 'sklearn'}\n"
-        "atexit.register(lambda: print(sorted(heavy & set(sys.modules))))\n"
-        "sys.argv = ['pipeline', 'report']\n"
-        "runpy.run_module('pipeline', run_name='__main__')"
+        "for tool, avoided in (('compare', {*heavy, 'dvc'}), ('report', heavy)):\n"
+        "    sys.argv = ['pipeline', tool, 'main~1']\n"
+        "    try:\n"
+        "        runpy.run_module('pipeline', run_name='__main__')\n"
+        "    except SystemExit:\n"
+        "        print(sorted(avoided & set(sys.modules)))"
     )
     output = project.run("python", "-c", script)
-    assert output == f"{report(project)}[]\n"
+    assert output == f"{call(project, 'compare', 'main~1')}[]\n{report(project, 'main~1')}[]\n"

@@ -1,20 +1,18 @@
 import re
 from collections.abc import Mapping
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from hypothesis import given
 from hypothesis import strategies as st
-from markdown_it import MarkdownIt
+from scripts import tables
 
 from pipeline.history.changes import Change
 from pipeline.history.revisions import Revision, workspace
 from pipeline.history.staleness import Staleness
 from pipeline.report.curves import COLUMNS
 from pipeline.runtime.lock import Lock, LockedStage
-from pipeline.tools.compare.comparison import Comparison, compare_predictions
 from pipeline.tools.page import as_markdown
 from pipeline.tools.review.page import Results, report_page
 
@@ -32,16 +30,11 @@ def locked(**outs: str) -> LockedStage:
     return LockedStage(deps={}, params={}, outs=outs)
 
 
-def compared() -> Comparison:
-    one = pd.DataFrame({"actual": [0] * 50 + [1] * 50, "predicted": [0] * 50 + [1] * 50})
-    return compare_predictions(one, one.assign(predicted=[0] * 99 + [1]), 0.2)
-
-
 def page(
     before: Mapping[str, Any] | None = None,
     after: Mapping[str, Any] | None = None,
     *,
-    comparison: Comparison | str = "no reason",
+    comparison: str = "no reason",
     differing: Mapping[str, list[Change]] | None = None,
     stale: Staleness = FRESH,
     outcomes: Mapping[str, str] | None = None,
@@ -60,25 +53,6 @@ def page(
     )
 
 
-def tables(markdown: str) -> dict[str, list[list[str]]]:
-    """Return the tables that a reader of the Markdown sees: rows of cells by title."""
-    found: dict[str, list[list[str]]] = {}
-    title = ""
-    tokens = MarkdownIt("commonmark").enable("table").parse(markdown)
-    for token, content in pairwise(tokens):
-        if token.type == "heading_open":
-            title = content.content
-        elif token.type == "table_open":
-            assert title not in found
-            found[title] = []
-        elif token.type == "tr_open":
-            found[title].append([])
-        elif token.type in {"th_open", "td_open"}:
-            found[title][-1].append(content.content)
-    assert len(re.findall("^#### ", markdown, re.MULTILINE)) == len(found)
-    return found
-
-
 def chart(markdown: str) -> tuple[int, int, float, float, list[list[float]]]:
     """Return of the Mermaid block the ends of both axes, and the lines."""
     (block,) = re.findall(r"^```mermaid\n(.*?)^```$", markdown, re.MULTILINE | re.DOTALL)
@@ -91,47 +65,12 @@ def chart(markdown: str) -> tuple[int, int, float, float, list[list[float]]]:
     return int(x[1]), int(x[2]), float(y[1]), float(y[2]), values
 
 
-def test_verdict_is_first_and_details_are_folded_last() -> None:
-    comparison = compared()
-    result = {"lock": {"train": locked(model="a")}, "metrics": {"accuracy": 1.0}}
-    markdown = page(
-        result | {"curves": curves(0.5, 0.6)},
-        result | {"metrics": {"accuracy": 0.51}, "curves": curves(0.5, 0.7)},
-        comparison=comparison,
-        differing={"params.yaml": [Change("train.seed", 0, 1)]},
-    )
-    assert markdown.startswith(f"**{comparison.sentence}**\n\n")
-    assert list(tables(markdown)) == [
-        "Stages",
-        "Metrics that changed",
-        "What else differs",
-        "Learning curves, on the validation set",
-        "Difference",
-        "By class",
-        "Change of the confusion matrix (rows: actual, columns: predicted)",
-    ]
-    tokens = MarkdownIt("commonmark").enable("table").parse(markdown)
-    blocks = [token.content.strip() for token in tokens if token.type == "html_block"]
-    assert blocks == [
-        "<details><summary>Statistics, classes and confusion matrix</summary>",
-        "</details>",
-    ]
-    kinds = [token.type for token in tokens]
-    folded = kinds[kinds.index("html_block") + 1 :]
-    assert folded.count("table_open") == 3
-    assert folded[-1] == "html_block"
-    assert [token.info for token in tokens if token.type == "fence"] == ["mermaid"]
-
-
 def test_reason_why_nothing_is_compared_is_the_headline() -> None:
     markdown = page(comparison="main has no reports/predictions.csv")
     assert markdown.startswith("**Not compared: main has no reports/predictions.csv.**\n\n")
     assert "<details>" not in markdown
     assert "There are no metrics." in markdown
     assert "mermaid" not in markdown
-
-
-def test_results_that_were_out_of_date_before_are_told() -> None:
     told = "The results before were out of date themselves."
     assert told in page({"outdated": ["params.yaml"]})
     assert told not in page(after={"outdated": ["params.yaml"]})
@@ -141,41 +80,37 @@ def test_stage_says_what_became_of_it_and_of_its_outputs() -> None:
     before: Lock = {
         "same": locked(a="1", b="2"),
         "half": locked(a="1", b="2"),
+        "fewer": locked(a="1", b="2"),
         "gone": locked(a="1"),
     }
-    after: Lock = {"same": locked(a="1", b="2"), "half": locked(a="1", b="3"), "new": locked(a="1")}
+    after: Lock = {
+        "same": locked(a="1", b="2"),
+        "half": locked(a="1", b="3"),
+        "fewer": locked(a="1"),
+        "new": locked(a="1"),
+    }
     stale = Staleness(
-        ["same", "half", "new", "unlocked"],
-        {"half": ["x.py modified", "changed command"], "unlocked": ["not in"]},
+        ["same", "half", "fewer", "new", "unlocked"],
+        {"half": ["x|y.py modified", "changed command"], "unlocked": ["not in"]},
         [],
     )
-    markdown = page({"lock": before}, {"lock": after}, stale=stale, outcomes={"same": "ran"})
+    # What ran and is out of date all the same has failed, or was edited afterwards.
+    outcomes = {"same": "ran", "half": "ran"}
+    markdown = page({"lock": before}, {"lock": after}, stale=stale, outcomes=outcomes)
     assert tables(markdown)["Stages"][1:] == [
         ["same", "ran", "the same bytes"],
-        ["half", "out of date: x.py modified, changed command", "1 of 2 differ"],
+        ["half", "ran; out of date: x|y.py modified, changed command", "1 of 2 differ"],
+        ["fewer", "up to date", "1 of 2 differ"],
         ["new", "up to date", "new"],
         ["unlocked", "out of date: not in", "none"],
     ]
 
 
-def test_stage_that_ran_and_is_out_of_date_all_the_same_says_so() -> None:
-    """It failed, or something was edited afterwards."""
-    stale = Staleness(["train"], {"train": ["train.py modified"]}, [])
-    lock = {"lock": {"train": locked(a="1")}}
-    markdown = page(lock, lock, stale=stale, outcomes={"train": "ran"})
-    assert "out of date: train.py modified" in tables(markdown)["Stages"][1][1]
-
-
-def test_output_that_is_no_more_is_not_the_same() -> None:
-    before, after = {"a": locked(x="1", y="2")}, {"a": locked(x="1")}
-    markdown = page({"lock": before}, {"lock": after}, stale=Staleness(["a"], {}, []))
-    assert tables(markdown)["Stages"][1][2] == "1 of 2 differ"
-
-
 def test_metrics_are_shown_with_their_differences() -> None:
     before = {"accuracy": 0.97, "errors": 300, "old": 5, "same": 1, "kind": "a", "is_good": True}
-    after = {"accuracy": 0.96, "errors": 400, "new": 7, "same": 1, "kind": "b", "is_good": False}
-    markdown = page({"metrics": before}, {"metrics": after})
+    after = {"accuracy": 0.96, "errors": 400, "a|b": 7, "same": 1, "kind": "b", "is_good": False}
+    one, other = ({"rejection": {"0.001": {"coverage": share}}} for share in (0.5, 0.6))
+    markdown = page({"metrics": before | one}, {"metrics": after | other})
     assert tables(markdown)["Metrics that changed"] == [
         ["metric", "before", "after", "change"],
         ["accuracy", "0.97", "0.96", "−0.01"],
@@ -183,18 +118,10 @@ def test_metrics_are_shown_with_their_differences() -> None:
         ["old", "5", "none", ""],
         ["kind", "a", "b", ""],
         ["is_good", "True", "False", ""],
-        ["new", "none", "7", ""],
+        ["rejection.0.001.coverage", "0.5", "0.6", "+0.1"],
+        ["a|b", "none", "7", ""],
     ]
     assert "No metric has changed." in page({"metrics": before}, {"metrics": before})
-
-
-def test_metrics_within_others_are_shown_with_their_way_there() -> None:
-    one, other = (
-        {"errors": 1, "rejection": {"0.001": {"coverage": share}}} for share in (0.5, 0.6)
-    )
-    markdown = page({"metrics": one}, {"metrics": other})
-    rows = tables(markdown)["Metrics that changed"]
-    assert rows[1:] == [["rejection.0.001.coverage", "0.5", "0.6", "+0.1"]]
 
 
 @given(
@@ -209,26 +136,6 @@ def test_tables_hold_whatever_parameters_are_called(
     if found:
         rows = tables(markdown)["What else differs"]
         assert [len(row) for row in rows] == [4] * (len(found) + 1)
-
-
-def test_pipes_stay_in_their_cells() -> None:
-    stale = Staleness(["a"], {"a": ["x|y.py modified"]}, [])
-    markdown = page(
-        {"metrics": {"a|b": "c|d"}},
-        stale=stale,
-        differing={"params.yaml": [Change("e|f", "g|h", None)]},
-    )
-    found = tables(markdown)
-    assert found["Stages"][1] == ["a", "out of date: x|y.py modified", "none"]
-    assert found["Metrics that changed"][1] == ["a|b", "c|d", "none", ""]
-    assert found["What else differs"][1] == ["params.yaml", "e|f", '"g|h"', "none"]
-
-
-def test_curves_that_are_the_same_have_no_chart() -> None:
-    same = {"curves": curves(0.5, 0.6)}
-    markdown = page(same, same)
-    assert "The learning curves have not changed." in markdown
-    assert "mermaid" not in markdown
 
 
 def test_curves_without_any_before_are_those_after() -> None:

@@ -1,8 +1,14 @@
-"""The tests' own browser: what it does not note, no test of a page would find."""
+"""What the tests stand on: what their browser does not note, no test of a page would find."""
 
+import os
+import signal
+import sys
 from pathlib import Path
 
+import conftest
 from browser import Chromium
+
+from pipeline.tools.command_line import STOPPING
 
 BAD = """<!DOCTYPE html><title>Bad</title>
 <div style="width: 500px">Wide</div>
@@ -30,9 +36,26 @@ def test_view_of_a_sound_page_notes_nothing(tmp_path: Path, chromium: Chromium) 
     with chromium.view(page, width=390, scheme="dark") as view:
         assert view.page.title() == "Good"
         assert view.page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches")
-        assert (view.requests, view.complaints, view.missing_images(), view.overflow()) == (
-            [],
-            [],
-            [],
-            0,
-        )
+        assert (view.requests, view.complaints, view.missing_images()) == ([], [], [])
+        assert view.overflow() == 0
+
+
+# Prints which of the signals that stages and tools handle are ignored.
+IGNORED = f"""
+import signal
+print([number for number in {[*map(int, STOPPING)]} if signal.getsignal(number) == signal.SIG_IGN])
+"""
+
+
+def test_signals_that_the_tests_ignore_reach_what_they_start() -> None:
+    handlers = {number: signal.getsignal(number) for number in STOPPING}
+    try:
+        for number in STOPPING:
+            signal.signal(number, signal.SIG_IGN)
+        conftest.pytest_configure()
+        process = conftest.start([sys.executable, "-c", IGNORED], conftest.ROOT, os.environ)
+        assert conftest.finish(process, 0) == "[]\n"
+        signal.raise_signal(signal.SIGHUP)  # as nohup promises, the tests go on
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
