@@ -329,8 +329,9 @@ def copy_project(folder: Path, home: Path) -> Project:
 
     The studies' are with them: their DVC project, and its links to the pipeline's code and data.
     """
+    # With Python's bytecode, else each copy would compile it anew; not what is being written of it.
     shutil.copytree(
-        ROOT / "pipeline", folder / "pipeline", ignore=shutil.ignore_patterns("__pycache__")
+        ROOT / "pipeline", folder / "pipeline", ignore=shutil.ignore_patterns("*.pyc.*")
     )
     for source, target in ((ROOT, folder), (ROOT / "studies", folder / "studies")):
         shutil.copytree(source / ".dvc/plots", target / ".dvc/plots")

@@ -214,11 +214,12 @@ def check_lock_comes_back(project: Project, reference: Project, refusal: str) ->
     assert_undisturbed(project, reference)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("line", "message"),
     [
         (b"outs:", "'./dvc.lock' validation failed"),
-        pytest.param(b"hash: m", "failed to reproduce 'evaluate': \n", marks=pytest.mark.slow),
+        (b"hash: m", "failed to reproduce 'evaluate': \n"),
     ],
 )
 def test_lock_file_that_was_cut_off_is_brought_back_by_make(
