@@ -50,14 +50,19 @@ def main() -> None:
     words = sys.argv[1:] or ["--help"]
     group = words.pop(0) if words[0] in STAGES else ""
     commands = stages(STAGES[group]) if group else tools()
+    if words[:1] == ["help"]:
+        words = [*words[1:], "--help"]
     name, *arguments = words or ["--help"]
     if name in HELP:
         lines = "\n".join(f"  {name:<20} {_first_line(file)}" for name, file in commands.items())
         print(LIST_OF_STAGES.format(group=group, lines=lines) if group else LIST.format(lines))
         return
     if name not in commands:
-        near = difflib.get_close_matches(name, [*commands, *([] if group else STAGES)], n=1)
-        meant = f"Did you mean `{near[0]}`? " if near else ""
+        known = dict.fromkeys([*commands, *([] if group else STAGES)])
+        for kind in [] if group else STAGES:
+            known = {one: f"{kind} {one}" for one in stages(STAGES[kind])} | known
+        near = difflib.get_close_matches(name, known, n=1)
+        meant = f"Did you mean `{known[near[0]] or near[0]}`? " if near else ""
         listed = f"python -m pipeline {group}".rstrip()
         print(f"pipeline: no command {name!r}. {meant}`{listed}` lists them.", file=sys.stderr)
         sys.exit(2)

@@ -391,14 +391,6 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return home
 
 
-@pytest.fixture
-def prepared(project: Project, data_set: Path) -> Project:
-    """The project on small data, after its first two stages."""
-    project.stage("download", MNIST_MIRROR=str(data_set))
-    project.stage("preprocess")
-    return project
-
-
 def made_once(
     factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]
 ) -> tuple[Path, Any]:

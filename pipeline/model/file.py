@@ -87,6 +87,8 @@ def load_model(path: Path) -> Any:
         OSError: The file cannot be opened.
     """
     path.open("rb").close()
+    if not zipfile.is_zipfile(path):
+        raise PipelineError(f"{path}: Keras cannot open the model: it is no whole .keras archive")
     try:
         model = keras.saving.load_model(path, safe_mode=True)
     except (*UNREADABLE, zipfile.BadZipFile, zlib.error) as error:

@@ -96,7 +96,8 @@ def stage_parser(name: str, group: str) -> argparse.ArgumentParser:
     return argparse.ArgumentParser(
         prog=f"python -m pipeline {group} {name}",
         description=sys.modules["__main__"].__doc__,
-        epilog=f"{_contract(name)}Exit codes: 0 done, 1 failed, with the reason in one line.\n"
+        epilog=f"{_contract(name)}Exit codes: 0 done, 1 failed, with the reason in one line, "
+        "2 wrong arguments.\n"
         f"`dvc repro {name}`{where} runs it only if it has to.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -140,6 +141,8 @@ def clear_ending(name: str) -> Iterator[None]:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         yield
+    except FileNotFoundError as error:
+        sys.exit(f"{name}: {error}. In the project's folder, `dvc repro {name}` makes it first.")
     except (PipelineError, OSError) as error:
         sys.exit(f"{name}: {error}")
     except KeyboardInterrupt:

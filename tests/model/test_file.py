@@ -86,6 +86,8 @@ def test_file_that_is_no_model_or_cut_off_names_itself(tmp_path: Path, saved: by
     for content in (*no_models, *(saved[:length] for length in lengths)):
         (tmp_path / "model.keras").write_bytes(content)
         refused(tmp_path / "model.keras")
+    (tmp_path / "model.keras").write_bytes(saved[: len(saved) // 2])
+    assert "it is no whole .keras archive" in refused(tmp_path / "model.keras")
     middle = len(saved) // 2
     damaged = saved[:middle] + bytes([saved[middle] ^ 1]) + saved[middle + 1 :]
     (tmp_path / "model.keras").write_bytes(damaged)

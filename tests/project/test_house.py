@@ -112,6 +112,8 @@ def test_front_door_lists_every_tool_with_a_line() -> None:
     [
         (["comprae"], "compare"),
         (["stages"], "stage"),
+        (["trian"], "stage train"),
+        (["serch"], "study search"),
         (["stage", "trian"], "train"),
         (["study", "asess"], "assess"),
     ],

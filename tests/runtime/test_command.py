@@ -130,7 +130,13 @@ def raising(error: BaseException) -> Callable[..., None]:
     ("error", "ending"),
     [
         (PipelineError("data.npy: damaged"), "train: data.npy: damaged"),
-        (FileNotFoundError(2, "No such file", "x.npy"), "train: [Errno 2] No such file: 'x.npy'"),
+        (
+            FileNotFoundError(2, "No such file", "x.npy"),
+            (
+                "train: [Errno 2] No such file: 'x.npy'. "
+                "In the project's folder, `dvc repro train` makes it first."
+            ),
+        ),
         (KeyboardInterrupt(), 128 + signal.SIGINT),
         (MemoryError("Unable to allocate"), "train: out of memory: Unable to allocate"),
         (tf.errors.ResourceExhaustedError(None, None, "OOM"), "train: out of memory: OOM"),

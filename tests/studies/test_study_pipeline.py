@@ -26,7 +26,6 @@ from pipeline.studies.plot_label_doubts import plot_label_doubts
 SEEDS = [0, 1]
 LISTED = 60
 KNOWN = [3, 50, 199]  # test images; nothing is wrong with them
-TARGETS = ["0.005", "0.001"]
 RUNS = [f"train@original-{seed}" for seed in SEEDS]
 ASSESSMENT = {"assess", "summarise"}
 LABEL_DOUBTS = {"find_label_doubts", "plot_label_doubts"}

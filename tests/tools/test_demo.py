@@ -27,13 +27,19 @@ def test_demo_runs_all_stages_without_network_and_touches_nothing_else(project: 
     project.edit_params(lambda params: params["preprocess"].update(classes=26))
     project.edit_params(lambda params: params["evaluate"].update(threads=9999))
     project.edit_params(lambda params: params["train"].update(hidden_units=[5], recipe="champion"))
+    project.edit_params(lambda params: params["recipes"].pop("champion"))
+    # A stage and a section that were added.
+    project.edit_params(lambda params: params.update(note={"text": "hello"}))
+    stage = "  note: {cmd: python -V, params: [note]}\n"
+    pipeline = (project.folder / "dvc.yaml").read_text().replace("stages:\n", f"stages:\n{stage}")
+    (project.folder / "dvc.yaml").write_text(pipeline)
     project.run("dvc", "remote", "add", "--default", "storage", str(project.home / "remote"))
     project.commit("Project")
     # Whatever asked for an address would be sent to a port that nobody listens on.
     port = "http://127.0.0.1:9"
     command = ("python", "-m", "pipeline", "demo")
     output = project.run(*command, MNIST_MIRROR=port, http_proxy=port, https_proxy=port)
-    assert output.count("Running stage") == 5
+    assert output.count("Running stage") == 6
     assert "3500 training and 500 validation images of 28 x 28 pixels" in output
     assert project.run("git", "status", "--porcelain") == ""
     assert not (project.folder / "dvc.lock").exists()

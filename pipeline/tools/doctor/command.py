@@ -5,8 +5,8 @@ studies/), settings, lock file, every byte of outputs and cache, run cache, remo
 A problem makes a run or the tests fail, or lets results go wrong unseen; a note is worth knowing.
 Without --fix nothing is changed. No remote is contacted. A large cache takes a while.
 
-With --fix, the doctor only repairs what a DVC leaves behind that was killed, or found the disk
-full, as it wrote:
+With --fix, it only repairs the files that DVC leaves half written when it is killed, or when the
+disk is full:
 
 - dvc.lock, cut off: replaced by what Git has, if anything; what it was is kept as *.damaged
 - .dvc/tmp/rwlock, DVC's list of the processes at work, unreadable: kept as *.damaged

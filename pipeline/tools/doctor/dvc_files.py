@@ -37,6 +37,8 @@ def lock_file(folder: Path) -> Finding:
     if not path.exists():
         return note("there is none, so everything has to run", "`dvc repro`")
     content = path.read_bytes()
+    if b"\n<<<<<<< " in b"\n" + content:
+        return problem("a conflict of a merge is in it", f"Resolve it, or `rm {LOCK_FILE}`")
     if damage := lock_damage(content):
         return problem(damage, f"{FIX}, takes it from Git")
     before = git("cat-file", "blob", f"HEAD:./{LOCK_FILE}", folder=folder).stdout
@@ -61,7 +63,7 @@ def lock_damage(content: bytes) -> str | None:
     try:
         parse_lock(content, LOCK_FILE)
     except PipelineError as error:
-        return str(error)
+        return str(error).removeprefix(f"{LOCK_FILE}: ") if content.strip() else "empty"
     return "cut off within its last entry" if CUT_OFF.search(content) else None
 
 

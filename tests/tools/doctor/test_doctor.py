@@ -77,6 +77,7 @@ def test_what_a_kill_has_cut_off_is_named_and_the_advice_repairs_it(whole: Proje
     assert "nothing to repair" in call(whole, "doctor", "--fix", status=1)
     # A repair that fails.
     (whole.folder / "dvc.lock").write_text("<<<<<<< HEAD\n")
+    assert problems_of(whole)["dvc.lock"] == "Resolve it, or `rm dvc.lock`"
     output = call(whole, "doctor", "--fix", status=2)
     assert output.startswith("doctor: ")
     assert "conflict of a merge" in output
