@@ -54,7 +54,8 @@ def main() -> None:
         words = [*words[1:], "--help"]
     name, *arguments = words or ["--help"]
     if name in HELP:
-        lines = "\n".join(f"  {name:<20} {_first_line(file)}" for name, file in commands.items())
+        firsts = {one: _docstring(file).partition("\n")[0] for one, file in commands.items()}
+        lines = "\n".join(f"  {one:<20} {first.rstrip('.')}" for one, first in firsts.items())
         print(LIST_OF_STAGES.format(group=group, lines=lines) if group else LIST.format(lines))
         return
     if name not in commands:
@@ -68,15 +69,18 @@ def main() -> None:
         sys.exit(2)
     if group == "study":
         os.chdir(FOLDER.parent / "studies")  # a DVC project of its own
+    if group == "stage":  # it has no arguments; help need not wait for Keras, which takes seconds
+        from pipeline.runtime.command import stage_parser
+
+        stage_parser(name, group, _docstring(commands[name])).parse_args(arguments)
     sys.argv[1:] = arguments
     module = commands[name].relative_to(FOLDER.parent).with_suffix("")
     runpy.run_module(".".join(module.parts), run_name="__main__", alter_sys=True)
 
 
-def _first_line(file: Path) -> str:
-    """Return the first line of a module's docstring, without importing it: that takes seconds."""
-    text = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
-    return text.partition("\n")[0].rstrip(".")
+def _docstring(file: Path) -> str:
+    """Return the docstring of a module without importing it: that takes seconds."""
+    return ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
 
 
 if __name__ == "__main__":

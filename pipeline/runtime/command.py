@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -85,17 +86,18 @@ def run_study(stage: Callable[..., None], load: Callable[[], Sequence[Any]]) -> 
     run_checked(stage.__name__, stage, load)
 
 
-def stage_parser(name: str, group: str) -> argparse.ArgumentParser:
+def stage_parser(name: str, group: str, text: str | None = None) -> argparse.ArgumentParser:
     """Return the command line of a stage; its help says what the stage reads and writes.
 
     Args:
         name: Of the stage, in the ``dvc.yaml`` of the current folder.
         group: What the front door has it under, "stage" or "study".
+        text: What it does; left out, the docstring of the module that runs.
     """
     where = " in studies/" if group == "study" else ""
     return argparse.ArgumentParser(
         prog=f"python -m pipeline {group} {name}",
-        description=sys.modules["__main__"].__doc__,
+        description=text or sys.modules["__main__"].__doc__,
         epilog=f"{_contract(name)}Exit codes: 0 done, 1 failed, with the reason in one line, "
         "2 wrong arguments.\n"
         f"`dvc repro {name}`{where} runs it only if it has to.",
@@ -112,7 +114,8 @@ def _contract(name: str) -> str:
     except (PipelineError, OSError, LookupError, TypeError, AttributeError):
         return ""  # it runs without them too
     lists = {"reads": inputs, "parameters": params, "writes": outputs}
-    return "".join(f"{what}: {', '.join(names)}\n" for what, names in lists.items() if names) + "\n"
+    lines = (f"{what}: {', '.join(names)}\n" for what, names in lists.items() if names)
+    return re.sub(r"\$\{item\.(\w+)\}", lambda item: item[1].upper(), "".join(lines)) + "\n"
 
 
 def _names(entries: Iterable[Any]) -> Iterator[str]:
@@ -132,7 +135,11 @@ def run_checked(name: str, stage: Callable[..., None], load: Callable[[], Sequen
     ends it with the shell's usual 128 + signal, after the clean-up of what was open.
     """
     with clear_ending(name), dependencies_unchanged(name, load):
-        stage(*load())
+        try:
+            stage(*load())
+        except FileNotFoundError as error:
+            advice = f"In the project's folder, `dvc repro {name}` makes it first."
+            raise PipelineError(f"{error}. {advice}") from error
 
 
 @contextmanager
@@ -141,8 +148,6 @@ def clear_ending(name: str) -> Iterator[None]:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         yield
-    except FileNotFoundError as error:
-        sys.exit(f"{name}: {error}. In the project's folder, `dvc repro {name}` makes it first.")
     except (PipelineError, OSError) as error:
         sys.exit(f"{name}: {error}")
     except KeyboardInterrupt:
