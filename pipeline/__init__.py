@@ -3,7 +3,7 @@
 The rooms, from the top floor down. A module imports from its own room and from rooms further down
 this list, never upwards, and nobody imports a module that is a command:
 
-- ``tools``: what people and CI run around the pipeline, each in a folder of its own
+- ``tools``: what people and CI run around the pipeline
 - ``stages``: what ``dvc repro`` runs, a module a stage, from download to plot
 - ``studies``: experiments with many trainings: ten seeds of each recipe, a search, label doubts
 - ``studies/results``: tables, summaries and pictures of the studies

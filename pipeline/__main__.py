@@ -17,7 +17,7 @@ Handwritten digits, reproducibly. `dvc repro` runs the pipeline; these do the re
 
 {}
   stage NAME           Run one stage of the pipeline by hand
-  study NAME           Run one stage of the study by hand, in studies/
+  study NAME           Run one stage of the study by hand, in studies/, or its search
 
 `python -m pipeline COMMAND --help` tells how to use it."""
 LIST_OF_STAGES = """\
@@ -59,11 +59,11 @@ def main() -> None:
         print(LIST_OF_STAGES.format(group=group, lines=lines) if group else LIST.format(lines))
         return
     if name not in commands:
-        known = dict.fromkeys([*commands, *([] if group else STAGES)])
+        known = {one: f"{group} {one}".strip() for one in [*commands, *([] if group else STAGES)]}
         for kind in [] if group else STAGES:
             known = {one: f"{kind} {one}" for one in stages(STAGES[kind])} | known
         near = difflib.get_close_matches(name, known, n=1)
-        meant = f"Did you mean `{known[near[0]] or near[0]}`? " if near else ""
+        meant = f"Did you mean `{known[near[0]]}`? " if near else ""
         listed = f"python -m pipeline {group}".rstrip()
         print(f"pipeline: no command {name!r}. {meant}`{listed}` lists them.", file=sys.stderr)
         sys.exit(2)

@@ -13,7 +13,7 @@ from pipeline.evaluation.calibration import reliability_table
 from pipeline.evaluation.classification import class_table, classification_metrics
 from pipeline.evaluation.predictions import predictions_table, write_predictions
 from pipeline.evaluation.rejection import risk_coverage
-from pipeline.evaluation.results import write_metrics, write_table
+from pipeline.evaluation.results import write_json, write_table
 from pipeline.evaluation.robustness import accuracies
 from pipeline.report.run import Run
 from pipeline.runtime.params import load_section
@@ -96,9 +96,9 @@ def written(run: Run, folder: Path) -> dict[str, Any]:
     }
     folder.mkdir()
     np.save(inputs["test_images"], run.images.reshape(len(run.images), -1))
-    write_metrics(inputs["operating_points"], dict(run.points))
-    write_metrics(inputs["metrics"], dict(run.metrics))
-    write_metrics(inputs["environment"], dict(run.environment))
+    write_json(inputs["operating_points"], dict(run.points))
+    write_json(inputs["metrics"], dict(run.metrics))
+    write_json(inputs["environment"], dict(run.environment))
     run.curves.astype({"epoch": int}).to_csv(inputs["learning_curves"], index=False)
     write_predictions(inputs["predictions"], run.predictions)
     for name in tables:

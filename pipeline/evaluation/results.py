@@ -12,32 +12,32 @@ from pipeline.runtime.atomic import write_text
 from pipeline.runtime.errors import PipelineError, reason
 
 
-def write_metrics(path: Path, metrics: dict[str, Any]) -> None:
-    """Write metrics as JSON.
+def write_json(path: Path, values: dict[str, Any]) -> None:
+    """Write metrics, or other names with values, as JSON.
 
     Raises:
         PipelineError: One of them is infinite or not a number, which JSON has no words for.
     """
-    for name, value in pd.json_normalize(metrics).iloc[0].items():
+    for name, value in pd.json_normalize(values).iloc[0].items():
         if isinstance(value, float) and not math.isfinite(value):
             raise PipelineError(f"{path}: {name} is not a finite number but {value}")
-    write_text(path, json.dumps(metrics, indent=2, allow_nan=False) + "\n")
+    write_text(path, json.dumps(values, indent=2, allow_nan=False) + "\n")
 
 
-def read_metrics(path: Path) -> dict[str, Any]:
-    """Return the metrics in a JSON file, as ``write_metrics`` got them.
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the names with values in a JSON file, as ``write_json`` got them.
 
     Raises:
         PipelineError: The file is no object of JSON.
         OSError: The file cannot be opened.
     """
     try:
-        metrics = json.loads(path.read_bytes())
+        values = json.loads(path.read_bytes())
     except ValueError as error:
         raise PipelineError(f"{path}: {reason(error)}") from error
-    if not isinstance(metrics, dict):
+    if not isinstance(values, dict):
         raise PipelineError(f"{path}: expected names with values, found none")
-    return metrics
+    return values
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:

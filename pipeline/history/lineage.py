@@ -1,9 +1,8 @@
-"""Which stage of a lock file wrote a path, and which stages come before which."""
+"""The lock file of a project: what it has entries for, and which of these no stage wrote."""
 
-from collections.abc import Iterable
 from pathlib import Path
 
-from pipeline.runtime.lock import LOCK_FILE, Lock, parse_lock
+from pipeline.runtime.lock import LOCK_FILE, Lock, parse_lock, writers
 
 
 def read_lock(project: Path) -> Lock:
@@ -29,16 +28,6 @@ def entries(lock: Lock) -> set[tuple[str, str]]:
     }
 
 
-def overlap(path: str, other: str) -> bool:
-    """Return whether two paths are the same, or one is a folder that holds the other."""
-    return f"{path}/".startswith(f"{other}/") or f"{other}/".startswith(f"{path}/")
-
-
-def writers(lock: Lock, path: str) -> set[str]:
-    """Return the stages that write a path, something in it, or the folder that it is in."""
-    return {name for name, stage in lock.items() if any(overlap(path, out) for out in stage.outs)}
-
-
 def sources(lock: Lock) -> dict[str, str]:
     """Return what stages read and no stage writes, which is the code: MD5 by path."""
     return {
@@ -47,15 +36,3 @@ def sources(lock: Lock) -> dict[str, str]:
         for path, recorded in stage.deps.items()
         if not writers(lock, path)
     }
-
-
-def upstream(lock: Lock, stages: Iterable[str]) -> set[str]:
-    """Return the stages that have to run before some others can."""
-    found: set[str] = set()
-    waiting = set(stages)
-    while waiting:
-        waiting = {
-            writer for name in waiting for path in lock[name].deps for writer in writers(lock, path)
-        } - found
-        found |= waiting
-    return found

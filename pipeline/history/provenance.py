@@ -9,11 +9,11 @@ from typing import Any
 
 from pipeline.evaluation.predictions import PREDICTIONS_FILE
 from pipeline.history.changes import Change, changes
-from pipeline.history.lineage import sources, upstream, writers
+from pipeline.history.lineage import sources
 from pipeline.history.revisions import Revision
 from pipeline.runtime.errors import PipelineError, reason
 from pipeline.runtime.inputs import hash_of_folder
-from pipeline.runtime.lock import LOCK_FILE, Lock, md5_of, parse_lock
+from pipeline.runtime.lock import LOCK_FILE, Lock, parse_lock, upstream, writers
 from pipeline.runtime.params import PARAMS_FILE
 from pipeline.runtime.yaml import parse_yaml
 
@@ -53,15 +53,7 @@ class Provenance:
         Args:
             path: As seen from the project's root folder.
         """
-        if path in self.written or path in self.code:
-            return self.written.get(path) or self.code[path]
-        files = self.files_in(path)
-        inside = {name.removeprefix(f"{path}/"): md5 for name, md5 in files.items()}
-        return hash_of_folder(inside) if inside else None
-
-    def files_in(self, folder: str) -> dict[str, str]:
-        """Return the MD5 of every file of the code in a folder, by its path."""
-        return {path: md5 for path, md5 in self.code.items() if path.startswith(f"{folder}/")}
+        return self.written.get(path) or hash_at(path, self.code)
 
 
 def provenance(revision: Revision, lock_file: str = LOCK_FILE) -> Provenance:
@@ -75,7 +67,7 @@ def provenance(revision: Revision, lock_file: str = LOCK_FILE) -> Provenance:
     written = {path: md5 for stage in pipeline.values() for path, md5 in stage.outs.items()}
     folder = PurePosixPath(lock_file).parent
     read = sources(lock)
-    places = sorted({_located(path, folder) for path in read})
+    places = sorted({located(path, folder) for path in read})
     return Provenance(
         revision,
         _read_params(revision, str(PARAMS_FILE)),
@@ -93,26 +85,41 @@ def _lock(revision: Revision, lock_file: str) -> Lock:
     return {} if content is None else parse_lock(content, f"{revision}: {lock_file}")
 
 
-def _located(path: str, folder: PurePosixPath) -> str:
+def located(path: str, folder: PurePosixPath) -> str:
     """Return a path of the lock file in a folder as seen from the project's root folder."""
     is_linked = PurePosixPath(path).parts[0] in LINKED
     return path if is_linked else posixpath.normpath(folder / path)
 
 
+def hash_at(path: str, files: Mapping[str, str]) -> str | None:
+    """Return DVC's hash of a file or folder, from the MD5 of files by path; None where none is."""
+    inside = {name.removeprefix(f"{path}/"): md5 for name, md5 in _inside(path, files).items()}
+    return files.get(path) or (hash_of_folder(inside) if inside else None)
+
+
+def _inside(folder: str, files: Mapping[str, str]) -> dict[str, str]:
+    """Return the MD5 of every file in a folder, by its path."""
+    return {path: md5 for path, md5 in files.items() if path.startswith(f"{folder}/")}
+
+
 def parse_json(content: bytes | None, name: str) -> Mapping[str, Any]:
-    """Return keys and values of a report such as the environment; none where there is no file.
+    """Return keys and values of a report such as the environment, as ``parse_mapping`` does."""
+    return parse_mapping(json.loads, content, name)
+
+
+def parse_mapping(
+    parse: Callable[[bytes], Any], content: bytes | None, name: str
+) -> Mapping[str, Any]:
+    """Return keys and values of a file; none where there is no file, or it is empty.
 
     Args:
+        parse: Parser of the content.
         content: Of the file; None where there is none.
         name: What messages call it.
 
     Raises:
-        PipelineError: It is no object of JSON.
+        PipelineError: It holds something else.
     """
-    return _parse(json.loads, content, name)
-
-
-def _parse(parse: Callable[[bytes], Any], content: bytes | None, name: str) -> Mapping[str, Any]:
     if content is None:
         return {}
     try:
@@ -147,7 +154,7 @@ def differences(base: Provenance, revision: Provenance) -> dict[str, list[Change
 def _in_files(entry: Change, base: Provenance, revision: Provenance) -> list[Change]:
     """Return the changed files in a changed folder, or the entry if they are not known."""
     path, old, new = entry
-    files = base.files_in(path), revision.files_in(path)
+    files = _inside(path, base.code), _inside(path, revision.code)
     are_known = all(files) and (base.hash_of(path), revision.hash_of(path)) == (old, new)
     return changes(*files) if are_known else [entry]
 
@@ -155,8 +162,8 @@ def _in_files(entry: Change, base: Provenance, revision: Provenance) -> list[Cha
 def outdated(found: Provenance, result: str = PREDICTIONS_FILE) -> list[str]:
     """Return the files and folders of a revision that have changed since a result was made.
 
-    They may be the result itself, and the parameters and code of the stages that lead to it. In
-    studies/ also data, whose hashes are in the pipeline's lock file.
+    They may be the parameters and code of the stages that lead to it. In studies/ also data, whose
+    hashes are in the pipeline's lock file.
 
     Args:
         found: Of the revision.
@@ -168,21 +175,16 @@ def outdated(found: Provenance, result: str = PREDICTIONS_FILE) -> list[str]:
     changed = _changed_params(found, lock)
     for stage in lock.values():
         for path in stage.deps.keys() & found.sources.keys():
-            place = _located(path, found.folder)
+            place = located(path, found.folder)
             if found.hash_of(place) not in {None, stage.deps[path]}:
                 changed.add(place)
-    place = _located(result, found.folder)
-    content = found.revision.read(place)
-    recorded_results = {stage.outs[result] for stage in lock.values() if result in stage.outs}
-    if content is not None and recorded_results and md5_of(content) not in recorded_results:
-        changed.add(place)
     return sorted(changed)
 
 
 def _changed_params(found: Provenance, lock: Lock) -> set[str]:
     """Return the parameter files with another value than a stage has read."""
     read = [(file, values) for stage in lock.values() for file, values in stage.params.items()]
-    places = {file: _located(file, found.folder) for file, _ in read}
+    places = {file: located(file, found.folder) for file, _ in read}
     params = {
         place: found.params if place == str(PARAMS_FILE) else _read_params(found.revision, place)
         for place in places.values()
@@ -195,7 +197,7 @@ def _changed_params(found: Provenance, lock: Lock) -> set[str]:
 
 
 def _read_params(revision: Revision, path: str) -> Mapping[str, Any]:
-    return _parse(parse_yaml, revision.read(path), f"{revision}: {path}")
+    return parse_mapping(parse_yaml, revision.read(path), f"{revision}: {path}")
 
 
 def _value(params: Mapping[str, Any], key: str) -> Any:

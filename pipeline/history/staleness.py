@@ -43,7 +43,7 @@ class Staleness:
     def sentence(self) -> str:
         """Which stages have to run, as a sentence."""
         if not self:
-            return "Up to date: the results are those of the code and the parameters here."
+            return "Up to date: the pipeline's results are those of its code and its parameters."
         then = f"; after that, if it changes what they read: {', '.join(self.following)}"
         return f"Out of date. To run: {', '.join(self.reasons)}{then if self.following else ''}."
 

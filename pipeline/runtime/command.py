@@ -138,7 +138,7 @@ def run_checked(name: str, stage: Callable[..., None], load: Callable[[], Sequen
         try:
             stage(*load())
         except FileNotFoundError as error:
-            advice = f"In the project's folder, `dvc repro {name}` makes it first."
+            advice = f"`cd {Path.cwd()} && dvc repro {name}` makes first whatever {name} reads."
             raise PipelineError(f"{error}. {advice}") from error
 
 

@@ -7,7 +7,15 @@ from pathlib import Path
 from pathspec import GitIgnoreSpec
 
 from pipeline.runtime.errors import PipelineError
-from pipeline.runtime.lock import LOCK_FILE, md5, md5_of, parse_lock
+from pipeline.runtime.lock import (
+    LOCK_FILE,
+    disagreements,
+    md5,
+    md5_of,
+    parse_lock,
+    upstream,
+    writers,
+)
 
 IGNORE_FILE = Path(".dvcignore")
 
@@ -42,19 +50,29 @@ def check_inputs(paths: Iterable[Path]) -> None:
 
     DVC trusts a file of the size and time that it remembers, and an object of its cache that is
     write-protected, without reading either. What a disk or a copy has damaged would go into the
-    results. What no stage writes is left out.
+    results. What no stage writes is left out. The stages before must agree with each other too:
+    ``dvc repro --single-item`` would mix results of two trainings.
 
     Raises:
-        PipelineError: A file or folder is another one than was written.
+        PipelineError: A file or folder is another one than was written, or a stage before has
+            run with another input than there is now.
         OSError: A file cannot be read.
     """
     mine = list(paths)
     for lock_file in _lock_files():
-        for stage in parse_lock(lock_file.read_bytes(), str(lock_file)).values():
+        lock = parse_lock(lock_file.read_bytes(), str(lock_file))
+        for stage in lock.values():
             for name, expected in stage.outs.items():
                 written = Path(name)
                 if any(written.is_relative_to(path) for path in mine) and written.exists():
                     _check(written, expected)
+        last = {name for path in mine for name in writers(lock, path.as_posix())}
+        for name, read in disagreements(lock).items():
+            if name in last | upstream(lock, last):
+                raise PipelineError(
+                    f"stage {name!r} is out of date: it has read another {read[0]} than there is "
+                    f"now. `dvc repro {name}` first"
+                )
 
 
 def _lock_files() -> Iterator[Path]:

@@ -52,6 +52,43 @@ def parse_lock(content: bytes, name: str) -> Lock:
         raise PipelineError(f"{name}: not a lock file of DVC: {reason(error)}") from error
 
 
+def overlap(path: str, other: str) -> bool:
+    """Return whether two paths are the same, or one is a folder that holds the other."""
+    return f"{path}/".startswith(f"{other}/") or f"{other}/".startswith(f"{path}/")
+
+
+def writers(lock: Lock, path: str) -> set[str]:
+    """Return the stages that write a path, something in it, or the folder that it is in."""
+    return {name for name, stage in lock.items() if any(overlap(path, out) for out in stage.outs)}
+
+
+def upstream(lock: Lock, stages: Iterable[str]) -> set[str]:
+    """Return the stages that have to run before some others can."""
+    found: set[str] = set()
+    waiting = set(stages)
+    while waiting:
+        waiting = {
+            writer for name in waiting for path in lock[name].deps for writer in writers(lock, path)
+        } - found
+        found |= waiting
+    return found
+
+
+def disagreements(lock: Lock) -> dict[str, list[str]]:
+    """Return which inputs stages have read in another version than the lock file has as output.
+
+    Returns:
+        Paths by stage, without the stages that agree. A folder that several stages fill is left
+        out, since the lock file has no hash of it as an output.
+    """
+    written = {path: md5 for stage in lock.values() for path, md5 in stage.outs.items()}
+    found = {
+        name: [path for path, md5 in stage.deps.items() if written.get(path, md5) != md5]
+        for name, stage in lock.items()
+    }
+    return {name: paths for name, paths in found.items() if paths}
+
+
 def md5_of(content: bytes) -> str:
     """Return the MD5 of a content, by which DVC knows it, in hexadecimal digits."""
     return hashlib.md5(content, usedforsecurity=False).hexdigest()

@@ -15,7 +15,7 @@ from pipeline.evaluation.calibration import reliability_table
 from pipeline.evaluation.classification import class_table, classification_metrics
 from pipeline.evaluation.predictions import predictions_table, write_predictions
 from pipeline.evaluation.rejection import risk_coverage
-from pipeline.evaluation.results import write_metrics, write_table
+from pipeline.evaluation.results import write_json, write_table
 from pipeline.evaluation.robustness import accuracies, robustness_metrics
 from pipeline.evaluation.wording import accuracy_sentence, rejection_sentence
 from pipeline.model.backend import pin
@@ -75,10 +75,10 @@ def evaluate(
     perturbed = accuracies(as_squares(test.images, str(test_images)), test.labels, predict)
 
     # First what may be refused.
-    write_metrics(metrics, figures)
+    write_json(metrics, figures)
     write_predictions(predictions, table)
-    write_metrics(robustness, robustness_metrics(perturbed))
-    write_metrics(operating_points_file, points)
+    write_json(robustness, robustness_metrics(perturbed))
+    write_json(operating_points_file, points)
     write_table(by_class, class_table(table, classes=model.output_shape[1]))
     write_table(reliability, reliability_tables(table))
     write_table(risk_coverage_curve, risk_coverage(confidence, answers.correct))

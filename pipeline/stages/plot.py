@@ -7,7 +7,7 @@ import numpy as np
 from pydantic import Field, PositiveInt
 
 from pipeline.evaluation.predictions import read_predictions
-from pipeline.evaluation.results import read_metrics, read_table
+from pipeline.evaluation.results import read_json, read_table
 from pipeline.report.curves import read_curves
 from pipeline.report.evaluation_figures import reliability_figure, risk_coverage_figure
 from pipeline.report.figures import (
@@ -45,8 +45,8 @@ def plot(
     predictions: Path = Path("reports/predictions.csv"),
     by_class: Path = Path("reports/by_class.csv"),
     reliability: Path = Path("reports/reliability.csv"),
-    risk_coverage: Path = Path("reports/risk_coverage.csv"),
-    robustness: Path = Path("reports/robustness.csv"),
+    risk_coverage_curve: Path = Path("reports/risk_coverage.csv"),
+    robustness_curves: Path = Path("reports/robustness.csv"),
     page: Path = Path("reports/index.html"),
     learning_curves_picture: Path = Path("reports/figures/learning_curves.png"),
     confusion_picture: Path = Path("reports/figures/confusion_matrix.png"),
@@ -62,17 +62,19 @@ def plot(
     run = Run(
         images=as_squares(load_array(test_images, np.float32), str(test_images)),
         predictions=read_predictions(predictions),
-        metrics=read_metrics(metrics),
-        points=read_metrics(operating_points),
+        metrics=read_json(metrics),
+        points=read_json(operating_points),
         by_class=read_table(by_class, ["class", "precision", "recall", "f1", "support"]),
         reliability=read_table(
             reliability, ["calibration", "images", "confidence", "accuracy", "low", "high"]
         ),
-        risk_coverage=read_table(risk_coverage, ["threshold", "coverage", "risk", "low", "high"]),
-        robustness=read_table(robustness, ["perturbation", "strength", "accuracy"]),
+        risk_coverage=read_table(
+            risk_coverage_curve, ["threshold", "coverage", "risk", "low", "high"]
+        ),
+        robustness=read_table(robustness_curves, ["perturbation", "strength", "accuracy"]),
         curves=read_curves(learning_curves),
         parameters=shown_parameters(parameters),
-        environment=read_metrics(environment),
+        environment=read_json(environment),
     )
     if len(run.images) != len(run.predictions):
         raise PipelineError(

@@ -17,7 +17,7 @@ from pipeline.evaluation.assessment import (
     operating_points,
     read_answers,
 )
-from pipeline.evaluation.results import read_metrics, write_metrics, write_table
+from pipeline.evaluation.results import read_json, write_json, write_table
 from pipeline.runtime.command import run_study
 from pipeline.runtime.examples import load_array
 from pipeline.runtime.params import PIPELINE_PARAMS, load_section
@@ -48,7 +48,7 @@ def assess(
             name = f"{recipe}-{seed}"
             facts, errors = assessed(answers / name, labels, evaluation)
             write_table(runs / f"{name}.csv", errors)
-            write_metrics(runs / f"{name}.json", facts)
+            write_json(runs / f"{name}.json", facts)
             print(f"{name}: {facts['test_accuracy']:.2%} of the test images", flush=True)
 
 
@@ -65,7 +65,7 @@ def assessed(
     Returns:
         The measures; and columns image (from 0), actual and predicted, a row for each wrong image.
     """
-    training = read_metrics(folder / "training.json")
+    training = read_json(folder / "training.json")
     validation, test = (
         read_answers(folder / f"{part}.npy", labels[part]) for part in ("validation", "test")
     )

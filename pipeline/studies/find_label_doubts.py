@@ -20,7 +20,7 @@ from pipeline.evaluation.assessment import (
     operating_points,
     read_answers,
 )
-from pipeline.evaluation.results import write_metrics
+from pipeline.evaluation.results import write_json
 from pipeline.runtime.atomic import write_text
 from pipeline.runtime.command import run_study
 from pipeline.runtime.errors import PipelineError
@@ -81,7 +81,7 @@ def find_label_doubts(
     rows = pd.concat([rows.assign(part=part) for part, rows in doubts.items()])
     columns = ["part", *doubts["test"].columns]
     write_text(table, rows[columns].to_csv(index=False, lineterminator="\n", float_format="%.6g"))
-    write_metrics(summary, facts)
+    write_json(summary, facts)
 
 
 def counts(answers: Answers) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline.evaluation.results import parse_table, read_metrics, write_metrics, write_table
+from pipeline.evaluation.results import parse_table, read_json, write_json, write_table
 from pipeline.report.figures import save_figure
 from pipeline.runtime.atomic import write_text
 from pipeline.runtime.command import run_study
@@ -45,7 +45,7 @@ def summarise(
         OSError: A run is missing, or a file cannot be written.
     """
     pairs = [(recipe, seed) for recipe in params.recipes for seed in params.seeds]
-    facts = [read_metrics(runs / f"{recipe}-{seed}.json") for recipe, seed in pairs]
+    facts = [read_json(runs / f"{recipe}-{seed}.json") for recipe, seed in pairs]
     errors = [
         parse_table((runs / f"{recipe}-{seed}.csv").read_bytes()).assign(recipe=recipe, seed=seed)
         for recipe, seed in pairs
@@ -69,7 +69,7 @@ def summarise(
         recipe: found | {"calibration": calibrated[recipe], "rejection": decided[recipe]}
         for recipe, found in summary(rows).items()
     }
-    write_metrics(summary_file, values)
+    write_json(summary_file, values)
     save_figure(runs_figure(rows), picture, DPI)
 
 

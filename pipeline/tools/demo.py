@@ -77,8 +77,8 @@ def demo(folder: Path = PROJECT / "demo") -> None:
     metrics = json.loads((folder / "reports/metrics.json").read_text(encoding="utf-8"))
     low, high = metrics["accuracy_interval"]["low"], metrics["accuracy_interval"]["high"]
     print(
-        f"\n{metrics['accuracy']:.1%} of {TEST_SIZE} test digits classified correctly "
-        f"(95% interval {low:.1%} to {high:.1%}).\nIn pictures: {folder / 'reports/index.html'}"
+        f"\nThe demo: {metrics['accuracy']:.1%} of {TEST_SIZE} test images classified correctly "
+        f"(95% interval {low:.1%} to {high:.1%}).\nIts page: {folder / 'reports/index.html'}"
     )
 
 

@@ -18,7 +18,7 @@ from pipeline.evaluation.calibration import (
     scaled,
 )
 from pipeline.evaluation.rejection import choose_threshold, fewest_images, risk_coverage
-from pipeline.evaluation.results import write_metrics
+from pipeline.evaluation.results import write_json
 from pipeline.evaluation.wording import rejection_sentence
 
 CLASSES = 10
@@ -146,7 +146,7 @@ def test_predictors_of_all_kinds_have_finite_figures_and_words(
     points = operating_points(answers, params(0.01, 0.001))
     figures = assessment(answers, points)
     for name, values in (("points", points), ("figures", figures)):
-        write_metrics(tmp_path / f"{name}.json", values)
+        write_json(tmp_path / f"{name}.json", values)
     confidence = answers.confidences(points["temperature"])
     for table in (reliability_table, risk_coverage):
         assert not table(confidence, answers.correct).isna().any(axis=None)

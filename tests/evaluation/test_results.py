@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from pipeline.evaluation.results import (
     parse_table,
-    read_metrics,
+    read_json,
     read_table,
-    write_metrics,
+    write_json,
     write_table,
 )
 from pipeline.runtime.errors import PipelineError
@@ -24,14 +24,14 @@ def test_metric_that_is_not_finite_is_refused_and_nothing_written(
     path = tmp_path / "metrics.json"
     fact = rf"metrics\.json: rejection\.0\.005\.risk is not a finite number but {value}"
     with pytest.raises(PipelineError, match=fact):
-        write_metrics(path, {"accuracy": 0.5, "rejection": {"0.005": {"risk": value}}})
+        write_json(path, {"accuracy": 0.5, "rejection": {"0.005": {"risk": value}}})
     assert not path.exists()
 
 
 def test_json_comes_back_as_it_was_in_a_folder_of_its_own(tmp_path: Path) -> None:
     path = tmp_path / "data/model/operating_points.json"
     values = {"temperature": math.pi, "images": 5000, "thresholds": {"0.005": 0.1, "0.001": None}}
-    write_metrics(path, values)
+    write_json(path, values)
     assert json.loads(path.read_text()) == values
     assert list(json.loads(path.read_text())) == list(values)
     content = path.read_bytes()
@@ -41,8 +41,8 @@ def test_json_comes_back_as_it_was_in_a_folder_of_its_own(tmp_path: Path) -> Non
 
 def test_metrics_that_are_all_whole_numbers_or_missing_are_no_error(tmp_path: Path) -> None:
     for values in ({"errors": 0}, {"threshold": None}, {"errors": 0, "risk": 0.0}):
-        write_metrics(tmp_path / "metrics.json", values)
-        assert read_metrics(tmp_path / "metrics.json") == values
+        write_json(tmp_path / "metrics.json", values)
+        assert read_json(tmp_path / "metrics.json") == values
 
 
 def test_table_has_lines_of_unix_and_nine_digits(tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ def test_metrics_that_are_none_name_their_file(tmp_path: Path, content: str) -> 
     path = tmp_path / "metrics.json"
     path.write_text(content)
     with pytest.raises(PipelineError, match=rf"^{path}: .*$"):
-        read_metrics(path)
+        read_json(path)
 
 
 def test_table_comes_back(tmp_path: Path) -> None:

@@ -141,6 +141,7 @@ def told(output: str) -> str:
     return "told as an I/O error"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", POINTS)
 def test_full_disk_is_told_and_does_no_harm(
     enough: Callable[[str], tuple[Project, Project, int]], tmp_path: Path, number: int

@@ -103,7 +103,7 @@ def test_hashes_of_files_and_folders_are_dvcs_in_a_commit_and_in_the_workspace(
         for stage in ("prepare", "evaluate"):
             for path, recorded in lock[stage].deps.items():
                 assert found.hash_of(path) == recorded, path
-        assert set(found.files_in("pipeline/room")) == {
+        assert set(found.code) - {"pipeline/one.py"} == {
             "pipeline/room/a.py",
             "pipeline/room/inner/ü.html",
             "pipeline/room/.hidden",
@@ -131,8 +131,6 @@ CHANGES: list[tuple[str, Callable[[], object], list[str], list[str]]] = [
     ("parameter", edit("params.yaml", "evaluate: {}"), ["params.yaml"], ["params.yaml"]),
     ("other parameter", edit("params.yaml", "plot: {}\nevaluate: {certainty: 0.90}"), [], []),
     ("own", edit("studies/params.yaml", "study: {seeds: 4}"), [], ["studies/params.yaml"]),
-    ("result", edit("reports/predictions.csv", "x"), ["reports/predictions.csv"], []),
-    ("result of studies", edit("studies/runs.csv", "x"), [], ["studies/runs.csv"]),
 ]
 
 

@@ -114,8 +114,8 @@ def test_front_door_lists_every_tool_with_a_line() -> None:
         (["stages"], "stage"),
         (["trian"], "stage train"),
         (["serch"], "study search"),
-        (["stage", "trian"], "train"),
-        (["study", "asess"], "assess"),
+        (["stage", "trian"], "stage train"),
+        (["study", "asess"], "study assess"),
     ],
 )
 def test_mistyped_command_suggests_the_nearest(words: list[str], meant: str) -> None:
@@ -145,6 +145,22 @@ def test_front_door_imports_nothing_but_the_standard_library(words: list[str]) -
         "package",
         "pipeline",
     }
+
+
+@pytest.mark.parametrize(("argument", "status"), [("--help", 0), ("nonsense", 2)])
+def test_command_line_of_a_stage_is_read_before_keras_is_imported(
+    argument: str, status: int
+) -> None:
+    result = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "pipeline", "stage", "train", argument],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == status
+    assert "| pipeline.runtime.command" in result.stderr.replace("|   ", "| ")
+    assert "keras" not in result.stderr
 
 
 @pytest.mark.filterwarnings("ignore:.*found in sys.modules:RuntimeWarning")

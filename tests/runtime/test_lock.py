@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.history.lineage import entries, sources, upstream, writers
+from pipeline.history.lineage import entries, sources
 from pipeline.runtime.errors import PipelineError
-from pipeline.runtime.lock import LockedStage, md5, parse_lock
+from pipeline.runtime.lock import LockedStage, md5, parse_lock, upstream, writers
 
 LOCK = b"""\
 schema: '2.0'

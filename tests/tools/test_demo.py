@@ -1,6 +1,7 @@
 import json
 
 import numpy as np
+import pytest
 from conftest import Project
 
 from pipeline.tools.demo import digits
@@ -22,6 +23,7 @@ def test_each_digit_belongs_to_its_label() -> None:
     assert (distances.argmin(axis=1) == labels[4000:]).mean() > 0.75
 
 
+@pytest.mark.slow  # CI runs `make demo` too
 def test_demo_runs_all_stages_without_network_and_touches_nothing_else(project: Project) -> None:
     # A project that somebody has made his own: another data set, another network, a remote.
     project.edit_params(lambda params: params["preprocess"].update(classes=26))
@@ -46,16 +48,16 @@ def test_demo_runs_all_stages_without_network_and_touches_nothing_else(project: 
     demo = project.folder / "demo"
     metrics = json.loads((demo / "reports/metrics.json").read_text())
     assert metrics["accuracy"] > 0.9
-    assert f"{metrics['accuracy']:.1%} of 1000 test digits classified correctly" in output
+    assert f"{metrics['accuracy']:.1%} of 1000 test images classified correctly" in output
     page = demo / "reports/index.html"
-    assert output.rstrip().endswith(f"In pictures: {page}")
+    assert output.rstrip().endswith(f"Its page: {page}")
     assert f"{100 * metrics['accuracy']:.2f}%" in page.read_text(encoding="utf-8")
 
     # What tools leave beside the code runs nothing again.
     (project.folder / "pipeline/model/.network.py.swp").touch()
     output = project.run(*command)
     assert "Running stage" not in output
-    assert f"In pictures: {page}" in output
+    assert f"Its page: {page}" in output
 
     # An edit of the pipeline reaches the demo, and an error of DVC is told.
     project.append("pipeline/stages/plot.py", "raise SystemExit('out of ink')\n")

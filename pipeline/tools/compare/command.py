@@ -14,7 +14,8 @@ Examples:
   python -m pipeline compare --recipes main:champion champion    main's study with this one
 
 Exit codes: 0 compared; 1 with --fail-if-worse, unless the loss is shown to be less than the
-margin; 2 error. Results older than their code are compared all the same, with a warning.
+margin; 2 error, also for results that do not hold together, as after `dvc repro train` alone.
+Results older than their code are compared all the same, with a warning.
 """
 
 import argparse
@@ -24,6 +25,7 @@ from dataclasses import replace
 import pandas as pd
 
 from pipeline.evaluation.predictions import PREDICTIONS_FILE, parse_predictions
+from pipeline.history.contradictions import refuse_contradictions
 from pipeline.history.provenance import differences, outdated, provenance
 from pipeline.history.revisions import Revision, default_base, resolve, workspace
 from pipeline.runtime.errors import PipelineError
@@ -86,6 +88,8 @@ def _compare_revisions(arguments: argparse.Namespace) -> bool:
     revision = workspace() if arguments.revision is None else resolve(arguments.revision)
     comparison = compare(base, revision, arguments.margin)
     made = provenance(base), provenance(revision)
+    for found in made:
+        refuse_contradictions(found, PREDICTIONS_FILE)
     sides = [Side(found.revision, outdated(found)) for found in made]
     result = sides, comparison, differences(*made)
     show(comparison_page(*result), comparison_facts(*result), arguments.format)
@@ -115,12 +119,9 @@ def _recipe_side(name: str) -> RecipeSide:
     made = provenance(revision, f"{STUDIES}/{LOCK_FILE}")
     others = re.compile(rf"train@(?!{re.escape(recipe)}-\d+$)")
     lock = {stage: made.lock[stage] for stage in made.lock if not others.match(stage)}
-    return RecipeSide(
-        name,
-        study.correct(recipe),
-        study.known_labels,
-        outdated(replace(made, lock=lock), RUNS_FILE),
-    )
+    made = replace(made, lock=lock)
+    refuse_contradictions(made, RUNS_FILE)
+    return RecipeSide(name, study.correct(recipe), study.known_labels, outdated(made, RUNS_FILE))
 
 
 if __name__ == "__main__":

@@ -8,10 +8,9 @@ import pandas as pd
 
 from pipeline.evaluation.predictions import PREDICTIONS_FILE
 from pipeline.history.changes import Change, changes
-from pipeline.history.lineage import writers
 from pipeline.history.revisions import Revision
 from pipeline.history.staleness import Staleness
-from pipeline.runtime.lock import Lock
+from pipeline.runtime.lock import Lock, writers
 from pipeline.tools.compare.comparison import Comparison
 from pipeline.tools.compare.page import (
     changes_table,
@@ -31,6 +30,7 @@ class Results:
     Attributes:
         revision: Where they come from.
         outdated: Files and folders that have changed since its predictions were made.
+        contradictions: What does not hold together in its lock file.
         lock: What DVC recorded of every stage.
         metrics: The metrics, as JSON types.
         curves: The learning curves, as ``parse_curves`` returns them.
@@ -38,6 +38,7 @@ class Results:
 
     revision: Revision
     outdated: Sequence[str]
+    contradictions: Sequence[str]
     lock: Lock
     metrics: Mapping[str, Any]
     curves: pd.DataFrame | None
@@ -65,7 +66,7 @@ def report_page(
         notes: Sentences about other things, such as why something is missing.
     """
     return [
-        *_verdict(after, comparison, stale),
+        *_verdict(before, after, comparison, stale),
         f"Before: {before.revision}; after: {after.revision}. {stale.sentence}"
         + (" The results before were out of date themselves." if before.outdated else ""),
         *notes,
@@ -77,18 +78,26 @@ def report_page(
     ]
 
 
-def _verdict(after: Results, comparison: Comparison | str, stale: Staleness) -> Page:
-    """Return the comparison's verdict, or that the branch has not made its predictions yet."""
-    found = (
-        comparison_headline(comparison)
-        if isinstance(comparison, Comparison)
-        else Headline(f"Not compared: {comparison}.", "neutral")
-    )
+def _verdict(
+    before: Results, after: Results, comparison: Comparison | str, stale: Staleness
+) -> Page:
+    """Return the comparison's verdict, or why there is none: not both results are of one piece."""
     made_by = writers(after.lock, PREDICTIONS_FILE) or set(stale.stages)
-    if made_by & {*stale.reasons, *stale.following}:
-        todo = Headline(f"Not judged yet; to run first: {', '.join(stale.reasons)}.", "neutral")
+    is_stale = made_by & {*stale.reasons, *stale.following}
+    todo = Headline(f"Not judged yet; to run first: {', '.join(stale.reasons)}.", "neutral")
+    if isinstance(comparison, str):
+        reason = f"Not compared: {comparison}."
+        return [todo, reason] if is_stale else [Headline(reason, "neutral")]
+    found = comparison_headline(comparison)
+    if is_stale:
         return [todo, f"The predictions that are here were made by something else. {found.text}"]
-    return [found]
+    problems = [
+        f"{side.revision}: {'; '.join(side.contradictions)}."
+        for side in (before, after)
+        if side.contradictions
+    ]
+    refusal = Headline("Not judged: results do not hold together.", "neutral")
+    return [refusal, *problems] if problems else [found]
 
 
 def _details(comparison: Comparison) -> Page:
@@ -112,7 +121,7 @@ def _stages_table(
         outcome = outcomes.get(name, "" if reasons else "up to date")
         now = "; ".join(filter(None, (outcome, state)))
         rows.append([name, now, _outputs(before, after, name)])
-    return Table("Stages", ["stage", "now", "outputs, after against before"], rows)
+    return Table("Stages", ["stage", "now", "recorded outputs, after against before"], rows)
 
 
 def _outputs(before: Lock, after: Lock, stage: str) -> str:

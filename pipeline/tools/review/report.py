@@ -18,6 +18,7 @@ from typing import TypeVar
 import pandas as pd
 
 from pipeline.evaluation.predictions import PREDICTIONS_FILE, parse_predictions
+from pipeline.history.contradictions import contradictions
 from pipeline.history.dvc_command import dvc_environment
 from pipeline.history.provenance import METRICS_FILE, differences, outdated, parse_json, provenance
 from pipeline.history.revisions import (
@@ -70,6 +71,7 @@ def report(base: Revision, margin: float, log: str) -> Page:
         Results(
             revision,
             outdated(origin),
+            contradictions(origin, PREDICTIONS_FILE),
             origin.lock,
             read(revision, METRICS_FILE, parse_json) or {},
             read(revision, CURVES_FILE, parse_curves),

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from pipeline.history.changes import Change
-from pipeline.history.lineage import overlap, sources, upstream, writers
+from pipeline.history.lineage import sources
 from pipeline.history.provenance import ENVIRONMENT_FILE
-from pipeline.runtime.lock import Lock
+from pipeline.runtime.lock import Lock, overlap, upstream, writers
 from pipeline.tools.compare.comparison import Comparison
 
 REPRODUCED = "reproduced"

@@ -1,6 +1,5 @@
 """The comparison of recipes as users run it, on a study in a real Git repository."""
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,9 @@ import pandas as pd
 import pytest
 from conftest import ROOT, Project, copied, copy_project
 from in_process import call
+from ruamel.yaml import YAML
 
+from pipeline.runtime.lock import md5, md5_of
 from pipeline.studies.results.study import ERROR_COLUMNS, RUN_COLUMNS
 
 IMAGES = 1000
@@ -28,6 +29,10 @@ def write_study(
     folder.mkdir(exist_ok=True)
     pd.DataFrame(runs, columns=RUN_COLUMNS).to_csv(folder / "runs.csv", index=False)
     pd.DataFrame(wrong, columns=ERROR_COLUMNS).to_csv(folder / "errors.csv", index=False)
+    outs = [{"path": name, "md5": md5(folder / name)} for name in ("runs.csv", "errors.csv")]
+    YAML().dump({"stages": {"summarise": {"outs": outs}}}, folder / "dvc.lock")
+    listed = [{out["path"]: {"cache": False}} for out in outs]
+    YAML().dump({"stages": {"summarise": {"cmd": "x", "outs": listed}}}, folder / "dvc.yaml")
 
 
 @pytest.fixture(scope="module")
@@ -100,15 +105,13 @@ def test_errors_are_one_line_and_exit_code_2(project: Project) -> None:
 def test_what_changed_after_the_runs_of_a_recipe_is_told(project: Project) -> None:
     """The lock file of studies/ has paths that lead through links, and folders."""
 
-    def md5(content: bytes) -> str:
-        return hashlib.md5(content).hexdigest()
-
     room = project.folder / "pipeline/room"
     room.mkdir()
     (room / "code.py").write_text("")
-    listed = json.dumps([{"md5": md5(b""), "relpath": "code.py"}])
-    folder = f"md5: {md5(listed.encode())}.dir"
-    runs = (project.folder / "studies/runs.csv").read_bytes()
+    listed = json.dumps([{"md5": md5_of(b""), "relpath": "code.py"}])
+    folder = f"md5: {md5_of(listed.encode())}.dir"
+    studies = YAML(typ="safe").load(project.folder / "studies/dvc.lock")
+    outs = json.dumps(studies["stages"]["summarise"]["outs"])
     data = "md5: 0cc175b9c0f1b6a831c399e269772661.dir"
     (project.folder / "studies/params.yaml").write_text("study: {seeds: [0]}\n")
     (project.folder / "params.yaml").write_text("recipes: {plain: 1, fancy: 1}\n")
@@ -122,7 +125,14 @@ def test_what_changed_after_the_runs_of_a_recipe_is_told(project: Project) -> No
     (project.folder / "studies/dvc.lock").write_text(
         f"stages:\n{stages}  summarise:\n    deps: [{{path: answers, md5: b.dir}}]\n"
         "    params: {params.yaml: {study: {seeds: [0]}}}\n"
-        f"    outs: [{{path: runs.csv, md5: {md5(runs)}}}]\n"
+        f"    outs: {outs}\n"
+    )
+    (project.folder / "studies/dvc.yaml").write_text(
+        "stages:\n  train:\n    matrix: {recipe: [plain, fancy], seed: [0]}\n    cmd: x\n"
+        "    deps: [pipeline/room, data/processed]\n"
+        "    outs: ['answers/${item.recipe}-${item.seed}']\n"
+        "  summarise:\n    cmd: x\n    deps: [answers]\n"
+        "    outs: [runs.csv: {cache: false}, errors.csv: {cache: false}]\n"
     )
     lock = project.folder / "dvc.lock"
     lock.write_text(f"stages:\n  preprocess: {{outs: [{{path: data/processed, {data}}}]}}\n")

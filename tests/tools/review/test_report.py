@@ -315,7 +315,7 @@ def test_what_cannot_be_read_is_an_error_of_one_line(project: Project) -> None:
     assert "No such file or directory: 'repro.log'" in error(project, "--log", "repro.log")
     for name, content, message in (
         ("dvc.lock", "<<<<<<< HEAD\n", r"report: workspace on \w+: dvc.lock: "),
-        ("dvc.yaml", "]", "report: dvc: unable to read: 'dvc.yaml'"),
+        ("dvc.yaml", "]", r"report: workspace on \w+: dvc.yaml: "),
     ):
         kept = (project.folder / name).read_text()
         (project.folder / name).write_text(content)

@@ -40,7 +40,8 @@ def page(
     outcomes: Mapping[str, str] | None = None,
 ) -> str:
     """Return a report in Markdown; what is not given of the results is empty."""
-    nothing: dict[str, Any] = {"outdated": [], "lock": {}, "metrics": {}, "curves": None}
+    nothing: dict[str, Any] = {"lock": {}, "metrics": {}, "curves": None}
+    nothing |= {"outdated": [], "contradictions": []}
     return as_markdown(
         report_page(
             Results(Revision("main", "ab" * 20), **(nothing | dict(before or {}))),

@@ -1,0 +1,110 @@
+"""What does not hold together in a lock file: results of such a revision cannot be judged."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import PurePosixPath
+from typing import Any
+
+from pipeline.history.provenance import Provenance, hash_at, located, parse_mapping
+from pipeline.history.revisions import Revision
+from pipeline.runtime.errors import PipelineError
+from pipeline.runtime.lock import Lock, LockedStage, disagreements, upstream, writers
+from pipeline.runtime.params import DVC_FILE
+from pipeline.runtime.yaml import parse_yaml
+
+
+def contradictions(found: Provenance, result: str | None = None) -> list[str]:
+    """Return what does not hold together in a lock file, or between it and the other files.
+
+    DVC records every stage by itself. So after ``dvc repro --single-item``, an edited report, or
+    a merge, the lock file can list a stage that ran with other inputs than there are now. Of a
+    folder that several stages fill it has no hash of the parts; such an input is not checked.
+
+    Args:
+        found: The lock file, with its revision.
+        result: The output, as the lock file has it, to which the stages looked at lead; by
+            default all stages are looked at.
+
+    Raises:
+        PipelineError: The revision's ``dvc.yaml`` is malformed.
+    """
+    return list(dict.fromkeys(_contradictions(found, result)))
+
+
+def refuse_contradictions(found: Provenance, result: str | None = None) -> None:
+    """Refuse a revision with results that do not hold together, as ``contradictions`` finds them.
+
+    Raises:
+        PipelineError: They do not; it says what to run. Or ``dvc.yaml`` is malformed.
+    """
+    if problems := contradictions(found, result):
+        where = "there" if found.revision.commit else "here"
+        folder = "" if found.folder == PurePosixPath() else f" in {found.folder}/"
+        raise PipelineError(
+            f"{found.revision}: no verdict, since the results do not hold together: "
+            f"{'; '.join(problems)}. `dvc repro`{folder} {where} brings them up to date"
+        )
+
+
+def _contradictions(found: Provenance, result: str | None) -> Iterator[str]:
+    place = located(str(DVC_FILE), found.folder)
+    pipeline, outs = _pipeline(found.revision, place)
+    wanted = set(pipeline)
+    if result is not None:
+        last = writers(pipeline, result)
+        wanted = upstream(pipeline, last) | last
+    if not wanted:
+        yield f"{place} has no stage that writes {result or 'anything'}"
+    known = {run: stage for run in found.lock if (stage := run.split("@")[0]) in wanted}
+    yield from (
+        f"stage {stage!r} is not in the lock file" for stage in sorted(wanted - {*known.values()})
+    )
+    read = disagreements(found.lock)
+    for run, stage in known.items():
+        # Those of a matrix have names with parts that only DVC knows.
+        if run == stage and found.lock[run].outs.keys() != outs[stage].keys():
+            yield f"stage {run!r} has written other files than {place} lists"
+        for path in read.get(run, []):
+            yield f"stage {run!r} has read another {path} than there is"
+    in_git = {path for stage in wanted for path, is_cached in outs[stage].items() if not is_cached}
+    written = {
+        located(path, found.folder): md5
+        for run in known
+        for path, md5 in found.lock[run].outs.items()
+        if path in in_git
+    }
+    files = found.revision.files(written)
+    for path, md5 in sorted(written.items()):
+        if (there := hash_at(path, files)) != md5:
+            yield f"{path} is {'not what its stage wrote' if there else 'missing'}"
+
+
+def _pipeline(revision: Revision, place: str) -> tuple[Lock, dict[str, dict[str, Any]]]:
+    """Return the stages of a ``dvc.yaml`` as a lock file without hashes, and their outputs.
+
+    The outputs are paths, each with whether DVC's cache has it.
+    """
+    name = f"{revision}: {place}"
+    stages = parse_mapping(parse_yaml, revision.read(place), name).get("stages") or {}
+    try:
+        outs = {stage: _outs(about) for stage, about in stages.items()}
+        pipeline = {
+            stage: LockedStage(
+                deps=dict.fromkeys(about.get("deps") or [], ""),
+                params={},
+                outs=dict.fromkeys(outs[stage], ""),
+            )
+            for stage, about in stages.items()
+        }
+    except (AttributeError, TypeError) as error:
+        raise PipelineError(f"{name}: a stage is malformed") from error
+    return pipeline, outs
+
+
+def _outs(stage: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the outputs of a stage in ``dvc.yaml``, each with whether DVC's cache has it."""
+    entries = [entry for kind in ("outs", "metrics", "plots") for entry in stage.get(kind) or []]
+    return {
+        path: about.get("cache", True)
+        for entry in entries
+        for path, about in (entry.items() if isinstance(entry, dict) else [(entry, {})])
+    }
