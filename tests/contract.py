@@ -54,7 +54,8 @@ class Stage:
 
     def paths(self, kind: str) -> list[str]:
         """Return its deps or outs; of a matrix' the folder that they have in common."""
-        entries = self.entry.get(kind, [])
+        kinds = ("outs", "metrics", "plots") if kind == "outs" else (kind,)
+        entries = [entry for one in kinds for entry in self.entry.get(one, [])]
         names = [entry if isinstance(entry, str) else next(iter(entry)) for entry in entries]
         return [name.partition("${")[0].rstrip("/") for name in names]
 

@@ -86,7 +86,12 @@ def made_up_run(labels: NDArray[np.int64], probabilities: NDArray[np.float32]) -
 
 def written(run: Run, folder: Path) -> dict[str, Any]:
     """Write a run as the stages do, and return the paths that ``plot`` is given, by argument."""
-    tables = {"by_class", "reliability", "risk_coverage", "robustness"}
+    tables = {
+        "by_class": run.by_class,
+        "reliability": run.reliability,
+        "risk_coverage_curve": run.risk_coverage,
+        "robustness_curves": run.robustness,
+    }
     inputs = {
         "test_images": folder / "test_images.npy",
         **{
@@ -101,8 +106,8 @@ def written(run: Run, folder: Path) -> dict[str, Any]:
     write_json(inputs["environment"], dict(run.environment))
     run.curves.astype({"epoch": int}).to_csv(inputs["learning_curves"], index=False)
     write_predictions(inputs["predictions"], run.predictions)
-    for name in tables:
-        write_table(inputs[name], getattr(run, name))
+    for name, table in tables.items():
+        write_table(inputs[name], table)
     return {
         **inputs,
         "parameters": PARAMETERS,

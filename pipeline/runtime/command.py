@@ -110,7 +110,10 @@ def _contract(name: str) -> str:
     try:
         stage = read_section("stages", DVC_FILE)[name]
         inputs = [path for path in stage.get("deps", []) if not path.startswith("pipeline/")]
-        params, outputs = (list(_names(stage.get(kind, []))) for kind in ("params", "outs"))
+        params = list(_names(stage.get("params", [])))
+        outputs = [
+            path for kind in ("outs", "metrics", "plots") for path in _names(stage.get(kind, []))
+        ]
     except (PipelineError, OSError, LookupError, TypeError, AttributeError):
         return ""  # it runs without them too
     lists = {"reads": inputs, "parameters": params, "writes": outputs}

@@ -6,10 +6,11 @@ from string import Template
 import vl_convert
 
 # DVC's page calls this name. Its charts are for version 5 of Vega-Lite; version 6 reads them too,
-# with a warning unless they say 6.
+# with a warning unless they say 6. Of a report that is no table, it has an empty chart.
 SNIPPET = """\
-window.vegaEmbed = (place, chart) => vegaEmbed(
-  place, {...chart, $schema: chart.$schema.replace("/vega-lite/v5.", "/vega-lite/v6.")});
+window.vegaEmbed = (place, chart) => chart.$schema
+  ? vegaEmbed(place, {...chart, $schema: chart.$schema.replace("/vega-lite/v5.", "/vega-lite/v6.")})
+  : document.querySelector(place).remove();
 """
 VEGA_LITE = "6.4"
 # DVC writes divisions without classes, and pictures with styles of their own: hence the selectors

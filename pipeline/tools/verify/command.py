@@ -28,9 +28,8 @@ from pathlib import Path
 
 from pipeline.evaluation.predictions import PREDICTIONS_FILE, parse_predictions
 from pipeline.history.changes import changes
-from pipeline.history.contradictions import refuse_contradictions
 from pipeline.history.lineage import entries, read_lock
-from pipeline.history.provenance import ENVIRONMENT_FILE, METRICS_FILE, parse_json, provenance
+from pipeline.history.provenance import ENVIRONMENT_FILE, METRICS_FILE, parse_json
 from pipeline.history.revisions import Revision, resolve
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.lock import LOCK_FILE, Lock, parse_lock
@@ -50,14 +49,13 @@ def verify(revision: Revision, margin: float, keep: Path | None = None) -> Repro
         keep: Where the clone is made and stays; None for a temporary one.
 
     Raises:
-        PipelineError: The revision has no lock file, or a stale one, or results that do not hold
-            together; or its pipeline does not run, or writes outside of its folder.
+        PipelineError: The revision has no lock file or a stale one, or its pipeline does not run,
+            or writes outside of its folder.
     """
     content = revision.read(LOCK_FILE)
     if content is None:
         raise PipelineError(f"{revision}: no {LOCK_FILE} there, so there is nothing to verify")
     locked = parse_lock(content, f"{revision}: {LOCK_FILE}")
-    refuse_contradictions(provenance(revision))
     with _folders(keep) as (folder, scratch):
         _say(f"Running the pipeline of {revision} from scratch, in a clone of its own\n")
         project = run_in_clone(revision, locked, folder, scratch)

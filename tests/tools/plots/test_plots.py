@@ -69,9 +69,10 @@ def test_every_plot_is_drawn_without_network(shown: Shown, chromium: Chromium) -
     with chromium.view(shown.project.folder / "dvc_plots/index.html") as view:
         drawn = marks(view, shown.charts)
         assert all(sum(counts.values()) for counts in drawn.values()), drawn
-        # Training and validation, each as it is and smoothed; ten classes by ten.
-        assert drawn["loss"]["line"] == drawn["accuracy"]["line"] == 4
-        assert drawn["confusion"]["rect"] == drawn["confusion"]["text"] == 100
+        # Loss and accuracy of training and validation; ten classes by ten.
+        assert drawn["reports_learning_curves_csv"]["line"] == 4
+        matrix = drawn["reports_predictions_csv"]
+        assert matrix["rect"] == matrix["text"] == 100
         pictures = view.page.locator("main > div > p").all_inner_texts()
         assert set(pictures) == shown.images
         assert view.page.locator("img").count() == len(pictures)
@@ -111,8 +112,9 @@ def test_a_revision_s_plots_stand_beside_those_of_the_workspace(
     with chromium.view(page) as view:
         assert view.page.title() == "Plots: workspace and feature/fine"
         drawn = marks(view, shown.charts)
-        assert drawn["loss"]["line"] == drawn["accuracy"]["line"] == 8
-        assert drawn["confusion"]["rect"] == drawn["confusion"]["text"] == 200
+        assert drawn["reports_learning_curves_csv"]["line"] == 8
+        matrix = drawn["reports_predictions_csv"]
+        assert matrix["rect"] == matrix["text"] == 200
         for chart in drawn:
             text = view.page.locator(f"[id='{chart}'] svg.marks").text_content() or ""
             assert "workspace" in text

@@ -16,7 +16,7 @@ from pipeline.history.dvc_command import dvc_environment
 from pipeline.history.staleness import staleness
 
 STAGES = ["prepare", "train", "evaluate", "plot", "survey"]
-UP_TO_DATE = "Up to date: the results are those of the code and the parameters here."
+UP_TO_DATE = "Up to date: the pipeline's results are those of its code and its parameters."
 LONGER = ("params.yaml", "length: 3", "length: 4")
 
 # prepare → train → evaluate → plot, and survey beside them, which reads what prepare writes. Code
