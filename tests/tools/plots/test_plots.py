@@ -1,6 +1,7 @@
 """The page as a user sees it: made by the command, looked at in a browser without network."""
 
 import json
+import re
 import shutil
 from typing import NamedTuple
 
@@ -58,11 +59,12 @@ def shown(original: tuple[Project, list[str]], tmp_path_factory: pytest.TempPath
     assert project.run("git", "status", "--porcelain") == ""
     # By DVC's own word.
     plots = json.loads(project.run("dvc", "plots", "show", "--json"))["data"]
-    kinds = {name: versions[0]["type"] for name, versions in plots.items()}
+    kinds = {name: versions[0]["type"] for name, versions in plots.items() if versions}
     charts, images = (
         {name for name, kind in kinds.items() if kind == wanted} for wanted in ("vega", "image")
     )
-    return Shown(project, charts, images)
+    # As DVC calls them in its page.
+    return Shown(project, {re.sub(r"[/.]", "_", name) for name in charts}, images)
 
 
 def test_every_plot_is_drawn_without_network(shown: Shown, chromium: Chromium) -> None:
