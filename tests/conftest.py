@@ -27,6 +27,7 @@ from ruamel.yaml import YAML
 from s3_server import S3, Bucket
 
 from pipeline.data.idx import write_idx
+from pipeline.data.raw_examples import PreprocessParams
 
 # A busy machine is no failure.
 hypothesis.settings.register_profile("any speed", deadline=None)
@@ -322,6 +323,12 @@ class Project:
     def commit(self, message: str) -> None:
         self.run("git", "add", "--all")
         self.run("git", "commit", "--quiet", "--message", message)
+
+
+def preprocess_params(**changes: Any) -> PreprocessParams:
+    """Return the project's own parameters of preprocessing, but for some changes."""
+    params = YAML(typ="safe").load(ROOT / "params.yaml")["preprocess"]
+    return PreprocessParams(**(params | changes))
 
 
 def copy_project(folder: Path, home: Path) -> Project:

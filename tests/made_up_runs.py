@@ -54,16 +54,13 @@ def made_up_run(labels: NDArray[np.int64], probabilities: NDArray[np.float32]) -
     points = operating_points(Answers(*(np.concatenate([part] * times) for part in test)), params)
     confidence = test.confidences(points["temperature"])
     table = predictions_table(test.labels, probabilities, confidence)
-    classes = probabilities.shape[1]
     steps = np.array([1.0, 2.0, 3.0])
     return Run(
         images=images,
         predictions=table,
-        metrics=classification_metrics(table, classes)
-        | {"parameters": 109_946}
-        | assessment(test, points),
+        metrics=classification_metrics(table) | {"parameters": 109_946} | assessment(test, points),
         points=points,
-        by_class=class_table(table, classes),
+        by_class=class_table(table),
         reliability=pd.concat(
             reliability_table(values, test.correct).assign(calibration=name)
             for name, values in (("before", table["confidence"].to_numpy()), ("after", confidence))

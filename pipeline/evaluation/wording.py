@@ -24,7 +24,7 @@ def rejection_sentence(target: str, found: Mapping[str, Any], points: Mapping[st
     """
     goal = f"{100 * float(target):g}%"
     if points["thresholds"][target] is None:
-        return f"No threshold is sure to reach {goal} on {points['validation_images']:,} digits"
+        return f"No threshold is sure to reach {goal} on {points['validation_images']:,} images"
     if not found["coverage"]:
         return f"Target: at most {goal} wrong: none of the images reaches the threshold"
     outcome = f"{found['coverage']:.2%} decided, {found['risk']:.3%} of them wrong"

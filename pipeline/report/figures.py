@@ -6,6 +6,7 @@ user's style file, so a picture's bytes depend on nothing but the data and matpl
 
 import math
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ TRAINING, VALIDATION = (
     "#D55E00",
 )  # blue and vermilion of Okabe and Ito's colour-blind-safe set
 GALLERY_COLUMNS = 8
+CLASSES_WITH_COUNTS = 20  # in a confusion matrix; the counts of more could not be read
+CLASSES_WITH_NAMES = 65
 
 
 def save_figure(figure: Figure, path: Path, dpi: int) -> None:
@@ -88,24 +91,32 @@ def _draw_curve(axes: Axes, curves: pd.DataFrame, quantity: str) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def confusion_figure(predictions: pd.DataFrame) -> Figure:
-    """Return the confusion matrix: a count in every cell, coloured by its share of the row.
+def confusion_figure(predictions: pd.DataFrame, name: Callable[[int], str] = str) -> Figure:
+    """Return the confusion matrix: every cell coloured by its share of the row.
+
+    Its count stands in the cell, unless there are more than ``CLASSES_WITH_COUNTS``.
 
     Args:
         predictions: Columns actual and predicted.
+        name: Of a class.
     """
     counts = confusion_counts(predictions)
     classes = len(counts)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    size = min(max(5.0, 0.62 * classes), 30.0)  # inches
+    size = min(max(5.0, 0.62 * classes), 13.0)  # inches
     figure = empty_figure(size + 1.2, size)
     axes = figure.subplots()
     # Nearly all images lie on the diagonal; the square root keeps the others' colours apart.
     picture = axes.imshow(shares, cmap="Blues", norm=PowerNorm(0.5, vmin=0, vmax=1))
-    for (row, column), count in np.ndenumerate(counts):
+    for (row, column), count in np.ndenumerate(counts if classes <= CLASSES_WITH_COUNTS else ()):
         colour = "white" if shares[row, column] > 0.4 else "black"  # noqa: PLR2004 (readable on either side)
         axes.text(column, row, str(count), ha="center", va="center", color=colour, fontsize=9)
-    axes.set(xlabel="predicted", ylabel="actual", xticks=range(classes), yticks=range(classes))
+    ticks = range(0, classes, math.ceil(classes / CLASSES_WITH_NAMES))
+    names = [name(label) for label in ticks]
+    is_wide = max(map(len, names)) > 2  # noqa: PLR2004 (letters, that have room in a cell)
+    axes.set(xlabel="predicted", ylabel="actual")
+    axes.set_xticks(ticks, names, rotation=90 if is_wide else 0)
+    axes.set_yticks(ticks, names)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     correct = int(np.trace(counts))
@@ -115,7 +126,7 @@ def confusion_figure(predictions: pd.DataFrame) -> Figure:
     bar = figure.colorbar(
         picture, ax=axes, shrink=0.8, format=PercentFormatter(1), ticks=[0, 0.01, 0.05, 0.2, 0.5, 1]
     )
-    bar.set_label("share of the actual digit's images")
+    bar.set_label("share of the actual class's images")
     bar.outline.set_visible(False)
     return figure
 
@@ -131,13 +142,19 @@ def confusion_counts(predictions: pd.DataFrame) -> NDArray[np.int64]:
     return counts
 
 
-def gallery_figure(images: NDArray[np.float32], predictions: pd.DataFrame, size: int) -> Figure:
+def gallery_figure(
+    images: NDArray[np.float32],
+    predictions: pd.DataFrame,
+    size: int,
+    name: Callable[[int], str] = str,
+) -> Figure:
     """Return the wrongly classified images of highest confidence: index, actual → predicted.
 
     Args:
         images: Shape (n, height, width), in [0, 1].
         predictions: Columns actual, predicted and calibrated_confidence, a row an image.
         size: How many images to show, at most.
+        name: Of a class.
     """
     errors = most_confident_errors(predictions)
     worst = errors.head(size)
@@ -151,7 +168,8 @@ def gallery_figure(images: NDArray[np.float32], predictions: pd.DataFrame, size:
         axes.spines[:].set_visible(False)
     for axes, index in zip(grid.flat, worst.index, strict=False):
         axes.imshow(images[index], cmap="gray_r", vmin=0, vmax=1)
-        axes.set_title(f"{worst.actual[index]} → {worst.predicted[index]}", fontsize=11, pad=3)
+        names = f"{name(worst.actual[index])} → {name(worst.predicted[index])}"
+        axes.set_title(names, fontsize=11 if len(names) < 10 else 7, pad=3)  # noqa: PLR2004 (fits)
         confidence = percentage(worst.calibrated_confidence[index])
         axes.set_xlabel(f"{confidence}\n#{index}", fontsize=8)
     return figure

@@ -11,12 +11,12 @@ from jinja2 import Environment, StrictUndefined
 from pipeline.evaluation.predictions import confused_pairs, most_confident_errors
 from pipeline.evaluation.wording import rejection_sentence, setting
 from pipeline.report.charts import charts, robustness_charts
-from pipeline.report.figures import confusion_counts, percentage
+from pipeline.report.figures import CLASSES_WITH_COUNTS, confusion_counts, percentage
 from pipeline.report.pictures import sprite
 from pipeline.report.run import Run
 
-DIGITS_PER_CELL = 24  # of the confusion matrix, at most
-PAIRS = 10
+IMAGES_PER_CELL = 24  # of the confusion matrix, at most
+PAIRS, PAIRS_WITHOUT_MATRIX = 10, 50
 
 
 def run_page(run: Run, template: str, gallery_size: int) -> str:
@@ -27,7 +27,8 @@ def run_page(run: Run, template: str, gallery_size: int) -> str:
         template: What it looks like, in the language of Jinja.
         gallery_size: How many of the most confident errors it shows, at most.
     """
-    matrix = _matrix(run.predictions)
+    is_small = len(confusion_counts(run.predictions)) <= CLASSES_WITH_COUNTS
+    matrix = _matrix(run.predictions) if is_small else []
     errors = most_confident_errors(run.predictions)
     gallery = errors.index[:gallery_size]
     shown = sorted(
@@ -38,21 +39,23 @@ def run_page(run: Run, template: str, gallery_size: int) -> str:
     actual, predicted = run.predictions["actual"], run.predictions["predicted"]
     confidence = run.predictions["calibrated_confidence"]
 
-    def digit(index: int) -> dict[str, Any]:
+    def image(index: int) -> dict[str, Any]:
         return {
             "place": places[index],
             "index": index,
-            "actual": int(actual[index]),
-            "predicted": int(predicted[index]),
+            "actual": run.name(actual[index]),
+            "predicted": run.name(predicted[index]),
             "confidence": percentage(float(confidence[index])),
         }
 
-    digits = {
-        f"{cell['actual']} {cell['predicted']}": [digit(index) for index in cell["images"]]
+    images = {
+        f"{cell['actual']} {cell['predicted']}": [image(index) for index in cell["images"]]
         for row in matrix
         for cell in row
         if cell["images"]
     }
+    pairs = confused_pairs(run.predictions)
+    by_class = run.by_class if is_small else run.by_class.sort_values("f1", kind="stable")
     jinja = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -61,11 +64,13 @@ def run_page(run: Run, template: str, gallery_size: int) -> str:
         decisions=list(_decisions(run)),
         charts=charts(run),
         matrix=matrix,
-        pairs=confused_pairs(run.predictions).head(PAIRS).to_dict("records"),
-        gallery=[digit(index) for index in gallery],
+        pairs=pairs.head(PAIRS if is_small else PAIRS_WITHOUT_MATRIX).to_dict("records"),
+        by_class=by_class.to_dict("records"),
+        gallery=[image(index) for index in gallery],
         errors=len(errors),
         sprite=sprite(run.images[shown]),
-        digits=json.dumps(digits, ensure_ascii=False),
+        # No name of a class may end the element that it stands in.
+        images=json.dumps(images, ensure_ascii=False).replace("<", "\\u003c"),
         robustness=robustness_charts(run.robustness),
         parameters=list(_flat(run.parameters)),
         environment=list(_flat(run.environment)),
@@ -94,7 +99,7 @@ def _matrix(predictions: pd.DataFrame) -> list[list[dict[str, Any]]]:
                     "count": count,
                     # The square root keeps small counts apart from none.
                     "depth": (count / (sum(row) if right else most_wrong)) ** 0.5 if count else 0,
-                    "images": (images[::-1] if right else images)[:DIGITS_PER_CELL],
+                    "images": (images[::-1] if right else images)[:IMAGES_PER_CELL],
                 }
             )
         rows.append(cells)

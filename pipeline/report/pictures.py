@@ -1,4 +1,4 @@
-"""Pictures inside a page of HTML: charts as SVG, digits as one PNG."""
+"""Pictures inside a page of HTML: charts as SVG, images as one PNG."""
 
 # First, since it chooses matplotlib's backend, which matplotlib reads when it is imported.
 from pipeline.report.figures import TRAINING, VALIDATION  # isort: skip

@@ -38,3 +38,8 @@ class Run:
     curves: pd.DataFrame
     parameters: Mapping[str, Any]
     environment: Mapping[str, Any]
+
+    def name(self, label: int) -> str:
+        """Return the name of a class: its number, unless the parameters have another."""
+        names = self.parameters["preprocess"].get("class_names")
+        return names[label] if names else str(label)

@@ -67,7 +67,7 @@ def evaluate(
     confidence = answers.confidences(points["temperature"])
     table = predictions_table(answers.labels, answers.probabilities, confidence)
     figures = {
-        **classification_metrics(table, classes=model.output_shape[1]),
+        **classification_metrics(table),
         "loss": loss,
         "parameters": model.count_params(),
         **assessment(answers, points),
@@ -79,7 +79,7 @@ def evaluate(
     write_predictions(predictions, table)
     write_json(robustness, robustness_metrics(perturbed))
     write_json(operating_points_file, points)
-    write_table(by_class, class_table(table, classes=model.output_shape[1]))
+    write_table(by_class, class_table(table))
     write_table(reliability, reliability_tables(table))
     write_table(risk_coverage_curve, risk_coverage(confidence, answers.correct))
     write_table(robustness_curves, perturbed)

@@ -85,8 +85,11 @@ def plot(
     write_text(page, html)
     for figure, picture in (
         (learning_curves_figure(run.curves), learning_curves_picture),
-        (confusion_figure(run.predictions), confusion_picture),
-        (gallery_figure(run.images, run.predictions, params.gallery_size), gallery_picture),
+        (confusion_figure(run.predictions, run.name), confusion_picture),
+        (
+            gallery_figure(run.images, run.predictions, params.gallery_size, run.name),
+            gallery_picture,
+        ),
         (reliability_figure(run.reliability), reliability_picture),
         (risk_coverage_figure(run.risk_coverage, run.metrics["rejection"]), risk_coverage_picture),
     ):

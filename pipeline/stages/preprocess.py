@@ -7,26 +7,23 @@ by the split. Images pass through in chunks, so memory grows neither with their 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Annotated, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, NonNegativeInt, PositiveInt
 
-from pipeline.data.idx import IdxFile, open_idx
+from pipeline.data.idx import IdxFile
+from pipeline.data.raw_examples import (
+    PreprocessParams,
+    normalise,
+    open_raw,
+    read_labels,
+    upright,
+)
 from pipeline.data.split import stratified_choice
 from pipeline.runtime.atomic import replacing
 from pipeline.runtime.command import run_stage
 from pipeline.runtime.errors import PipelineError
-from pipeline.runtime.params import Section
-
-
-class PreprocessParams(Section):
-    """Section ``preprocess`` of ``params.yaml``."""
-
-    classes: Annotated[int, Field(ge=2, le=256)]
-    validation_size: PositiveInt
-    seed: NonNegativeInt
 
 
 def preprocess(
@@ -51,59 +48,28 @@ def preprocess(
         IdxError: A raw file is damaged or not what it should be.
         PipelineError: Images and labels do not belong together or cannot be split as asked.
     """
-    with _open_pair(raw_train_images, raw_train_labels) as (images, labels_file):
-        labels = read_labels(labels_file, params.classes)
+    with open_raw(raw_train_images, raw_train_labels) as (images, labels_file):
+        labels = read_labels(labels_file, params)
         held_out = stratified_choice(labels, params.validation_size, params.classes, params.seed)
-        write_images(images, {train_images: ~held_out, validation_images: held_out})
+        write_images(images, {train_images: ~held_out, validation_images: held_out}, params)
         write_labels(train_labels, labels[~held_out])
         write_labels(validation_labels, labels[held_out])
         pixels = images.shape[1:]
         kept, held = len(labels) - params.validation_size, params.validation_size
         print(f"{kept} training and {held} validation images of {pixels[0]} x {pixels[1]} pixels")
-    with _open_pair(raw_test_images, raw_test_labels) as (images, labels_file):
+        if absent := sorted({*range(params.classes)} - {*labels.tolist()}):
+            names = ", ".join(str(label + params.first_label) for label in absent)
+            print(f"No training image has label {names}: is preprocess.classes right?")
+    with open_raw(raw_test_images, raw_test_labels) as (images, labels_file):
         if images.shape[1:] != pixels:
             raise PipelineError(
                 f"{raw_test_images} has images of {images.shape[1:]} pixels, "
                 f"but {raw_train_images} of {pixels}"
             )
-        labels = read_labels(labels_file, params.classes)
-        write_images(images, {test_images: np.ones(len(labels), bool)})
+        labels = read_labels(labels_file, params)
+        write_images(images, {test_images: np.ones(len(labels), bool)}, params)
         write_labels(test_labels, labels)
         print(f"{len(labels)} test images")
-
-
-@contextmanager
-def _open_pair(images_path: Path, labels_path: Path) -> Iterator[tuple[IdxFile, IdxFile]]:
-    """Open images and their labels, and check that they can belong together."""
-    with open_idx(images_path, 3) as images, open_idx(labels_path, 1) as labels:
-        count, height, width = images.shape
-        if count != labels.shape[0]:
-            raise PipelineError(
-                f"{images_path} has {count} images, but {labels_path} has {labels.shape[0]} labels"
-            )
-        if count == 0:
-            raise PipelineError(f"{images_path}: expected images, found none")
-        if height != width or height == 0:
-            raise PipelineError(
-                f"{images_path}: expected square images, found {height} x {width} pixels"
-            )
-        yield images, labels
-
-
-def read_labels(file: IdxFile, classes: int) -> NDArray[np.uint8]:
-    """Return all labels, uint8 of shape (n,), each in 0 to ``classes`` - 1.
-
-    Raises:
-        PipelineError: A label is not a class.
-    """
-    labels = np.concatenate(list(file.chunks()))
-    if labels.max() >= classes:
-        position = int(np.argmax(labels >= classes))
-        raise PipelineError(
-            f"{file.path}: label {labels[position]} of image {position} is none of the classes "
-            f"0 to {classes - 1} (preprocess.classes)"
-        )
-    return labels
 
 
 def write_labels(path: Path, labels: NDArray[np.uint8]) -> None:
@@ -112,7 +78,9 @@ def write_labels(path: Path, labels: NDArray[np.uint8]) -> None:
         np.save(partial, labels.astype(np.int32))
 
 
-def write_images(images: IdxFile, parts: dict[Path, NDArray[np.bool_]]) -> None:
+def write_images(
+    images: IdxFile, parts: dict[Path, NDArray[np.bool_]], params: PreprocessParams
+) -> None:
     """Write the images that each mask, of shape (n,), chooses, normalised and flattened.
 
     Written chunk by chunk behind an .npy header, since ``np.save`` wants the whole array at
@@ -126,15 +94,10 @@ def write_images(images: IdxFile, parts: dict[Path, NDArray[np.bool_]]) -> None:
         ]
         start = 0
         for chunk in images.chunks():
-            rows = normalise(chunk)
+            rows = normalise(upright(chunk, params))
             for file, mask in files:
                 file.write(rows[mask[start : start + len(rows)]].tobytes())
             start += len(rows)
-
-
-def normalise(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Return images of shape (n, height, width) as float32 (n, height * width) in [0, 1]."""
-    return np.divide(images, 255.0, dtype=np.float32).reshape(len(images), -1)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from sklearn.model_selection import StratifiedKFold
 
-from pipeline.data.raw_examples import read_raw
+from pipeline.data.raw_examples import PreprocessParams, read_raw
 from pipeline.model.backend import pin
 from pipeline.runtime.atomic import replacing
 from pipeline.runtime.command import run_checked, stage_parser
@@ -34,6 +34,7 @@ class CrossValidateParams(Section):
 def cross_validate(
     params: CrossValidateParams,
     training: TrainParams,
+    preprocessing: PreprocessParams,
     *,
     raw_images: Path = Path("data/raw/train-images-idx3-ubyte.gz"),
     raw_labels: Path = Path("data/raw/train-labels-idx1-ubyte.gz"),
@@ -52,7 +53,7 @@ def cross_validate(
         OSError: A file cannot be read or written.
     """
     pin(training.threads)
-    examples = read_raw(raw_images, raw_labels)
+    examples = read_raw(raw_images, raw_labels, preprocessing)
     answers = predictions_of_folds(examples, load_array(test_images, np.float32), params, training)
     for path, array in zip((held_out, tested), answers, strict=True):
         with replacing(path) as partial:
@@ -89,6 +90,7 @@ def main() -> None:
         lambda: (
             load_section("cross_validate", CrossValidateParams),
             load_section("train", TrainParams, PIPELINE_PARAMS, recipe=recipe),
+            load_section("preprocess", PreprocessParams, PIPELINE_PARAMS),
         ),
     )
 

@@ -4,6 +4,7 @@ It writes label_doubts.csv, the worst first, and label_doubts.json. It also meas
 test images that these networks can decide alone, with thresholds set on all training images.
 """
 
+import hashlib
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import Field
 
-from pipeline.data.raw_examples import read_raw
+from pipeline.data.raw_examples import PreprocessParams, read_raw
 from pipeline.evaluation.assessment import (
     Answers,
     EvaluateParams,
@@ -23,7 +24,6 @@ from pipeline.evaluation.assessment import (
 from pipeline.evaluation.results import write_json
 from pipeline.runtime.atomic import write_text
 from pipeline.runtime.command import run_study
-from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.examples import load_array
 from pipeline.runtime.params import PIPELINE_PARAMS, Section, load_section
 from pipeline.studies.results.label_doubts import (
@@ -35,21 +35,30 @@ from pipeline.studies.results.label_doubts import (
 TOP = 50  # test images, the worst, among which known errors are counted
 
 
+class KnownTestErrors(Section):
+    """Test images of a data set whose label is known to be wrong; other data have others."""
+
+    test_labels_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    images: list[Annotated[int, Field(ge=0)]]
+
+
 class FindLabelDoubtsParams(Section):
     """Section ``find_label_doubts`` of ``studies/params.yaml``."""
 
     listed: Annotated[int, Field(ge=TOP)]
-    known_test_errors: list[Annotated[int, Field(ge=0)]]
+    known_test_errors: KnownTestErrors
 
 
 def find_label_doubts(
     params: FindLabelDoubtsParams,
     evaluation: EvaluateParams,
+    preprocessing: PreprocessParams,
     *,
     held_out: Path = Path("folds/held_out.npy"),
     tested: Path = Path("folds/test.npy"),
     raw_images: Path = Path("data/raw/train-images-idx3-ubyte.gz"),
     raw_labels: Path = Path("data/raw/train-labels-idx1-ubyte.gz"),
+    raw_test_labels: Path = Path("data/raw/t10k-labels-idx1-ubyte.gz"),
     test_labels: Path = Path("data/processed/test_labels.npy"),
     table: Path = Path(LABEL_DOUBTS_FILE),
     summary: Path = Path("label_doubts.json"),
@@ -57,26 +66,23 @@ def find_label_doubts(
     """Write the doubtful labels of training and test images, and how many there are.
 
     Raises:
-        PipelineError: The answers are damaged or of other images, or a known error is none of
-            the test images.
+        PipelineError: The answers are damaged or of other images.
         OSError: A file cannot be read or written.
     """
     by_networks = load_array(tested, np.float32)
-    train = read_answers(held_out, read_raw(raw_images, raw_labels).labels)
+    train = read_answers(held_out, read_raw(raw_images, raw_labels, preprocessing).labels)
     test = Answers(by_networks.mean(axis=0), load_array(test_labels, np.int32))
-    if max(params.known_test_errors, default=0) >= len(test.labels):
-        raise PipelineError(
-            "find_label_doubts.known_test_errors: an index beyond the last test image"
-        )
     parts = {"train": train, "test": test}
     doubts = {
         part: label_doubts(answers.labels, answers.probabilities, params.listed)
         for part, answers in parts.items()
     }
     facts = {part: counts(answers) for part, answers in parts.items()}
-    known = set(params.known_test_errors)
-    facts["test"]["known_label_errors"] = len(known)
-    facts["test"][f"known_in_top_{TOP}"] = len(known & set(doubts["test"]["image"][:TOP]))
+    found = hashlib.sha256(raw_test_labels.read_bytes()).hexdigest()
+    if found == params.known_test_errors.test_labels_sha256:
+        known = set(params.known_test_errors.images)
+        facts["test"]["known_label_errors"] = len(known)
+        facts["test"][f"known_in_top_{TOP}"] = len(known & set(doubts["test"]["image"][:TOP]))
     facts |= decided_alone(train, by_networks, test.labels, evaluation)
     rows = pd.concat([rows.assign(part=part) for part, rows in doubts.items()])
     columns = ["part", *doubts["test"].columns]
@@ -131,5 +137,6 @@ if __name__ == "__main__":
         lambda: (
             load_section("find_label_doubts", FindLabelDoubtsParams),
             load_section("evaluate", EvaluateParams, PIPELINE_PARAMS),
+            load_section("preprocess", PreprocessParams, PIPELINE_PARAMS),
         ),
     )

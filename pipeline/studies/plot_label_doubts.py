@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
-from pipeline.data.raw_examples import read_raw
+from pipeline.data.raw_examples import PreprocessParams, read_raw
 from pipeline.evaluation.results import read_table
 from pipeline.report.figures import save_figure
 from pipeline.runtime.command import run_study
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.examples import as_squares, load_examples
+from pipeline.runtime.params import PIPELINE_PARAMS, load_section
 from pipeline.studies.results.figures import label_doubts_figure
 from pipeline.studies.results.label_doubts import COLUMNS, LABEL_DOUBTS_FILE
 
@@ -16,6 +17,7 @@ DPI = 150
 
 
 def plot_label_doubts(
+    preprocessing: PreprocessParams,
     *,
     raw_images: Path = Path("data/raw/train-images-idx3-ubyte.gz"),
     raw_labels: Path = Path("data/raw/train-labels-idx1-ubyte.gz"),
@@ -32,7 +34,7 @@ def plot_label_doubts(
     """
     doubts = read_table(table, ["part", *COLUMNS])
     test = load_examples(test_images, test_labels)
-    parts = {"train": read_raw(raw_images, raw_labels), "test": test}
+    parts = {"train": read_raw(raw_images, raw_labels, preprocessing), "test": test}
     images = {part: as_squares(examples.images, part) for part, examples in parts.items()}
     listed = {part: doubts[doubts["part"] == part].head(DRAWN) for part in parts}
     for part, rows in listed.items():
@@ -42,4 +44,7 @@ def plot_label_doubts(
 
 
 if __name__ == "__main__":
-    run_study(plot_label_doubts, tuple)
+    run_study(
+        plot_label_doubts,
+        lambda: (load_section("preprocess", PreprocessParams, PIPELINE_PARAMS),),
+    )

@@ -37,7 +37,15 @@ CLASSES = 10
 TEST_SIZE = 1000
 # What suits this data set, in place of the project's own values.
 PARAMETERS: dict[str, dict[str, Any]] = {
-    "preprocess": {"classes": CLASSES, "validation_size": 500, "seed": 0},
+    "preprocess": {
+        "classes": CLASSES,
+        "class_names": None,
+        "first_label": 0,
+        "label_column": 0,
+        "transposed": False,
+        "validation_size": 500,
+        "seed": 0,
+    },
     "train": {"hidden_units": [128, 64, 16], "recipe": "original", "seed": 0, "threads": 2},
     "evaluate": {"threads": 2, "target_errors": [0.02, 0.01], "certainty": 0.9},
     "plot": {"gallery_size": 24, "dpi": 150},

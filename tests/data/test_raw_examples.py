@@ -1,14 +1,16 @@
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import NAMES, synthetic_digits
+from conftest import NAMES, preprocess_params, synthetic_digits
 from numpy.typing import NDArray
 
 from pipeline.data.idx import CHUNK, write_idx
 from pipeline.data.raw_examples import read_raw
 from pipeline.runtime.errors import PipelineError
-from pipeline.stages.preprocess import PreprocessParams, preprocess
+from pipeline.runtime.examples import Examples
+from pipeline.stages.preprocess import preprocess
 
 TRAIN = [NAMES["train_images"], NAMES["train_labels"]]
 TEST = [NAMES["test_images"], NAMES["test_labels"]]
@@ -20,7 +22,7 @@ def processed(data_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("processed")
     names = [f"{part}_{kind}" for part in ("train", "validation", "test") for kind in KINDS]
     preprocess(
-        PreprocessParams(classes=10, validation_size=100, seed=0),
+        preprocess_params(validation_size=100),
         **{f"raw_{role}": data_set / name for role, name in NAMES.items()},
         **{name: folder / f"{name}.npy" for name in names},
     )
@@ -30,8 +32,13 @@ def processed(data_set: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 KINDS = ("images", "labels")
 
 
+def read(names: Iterable[Path]) -> Examples:
+    images, labels = names
+    return read_raw(images, labels, preprocess_params())
+
+
 def test_raw_test_images_are_those_of_preprocess(data_set: Path, processed: Path) -> None:
-    found = read_raw(*(data_set / name for name in TEST))
+    found = read(data_set / name for name in TEST)
     for kind, array in zip(KINDS, found, strict=True):
         expected = np.load(processed / f"test_{kind}.npy")
         assert array.dtype == expected.dtype
@@ -43,7 +50,7 @@ def rows(images: NDArray[np.float32], labels: NDArray[np.int32]) -> list[tuple[b
 
 
 def test_held_out_images_are_in_their_old_place_again(data_set: Path, processed: Path) -> None:
-    found = rows(*read_raw(*(data_set / name for name in TRAIN)))
+    found = rows(*read(data_set / name for name in TRAIN))
     places = {row: place for place, row in enumerate(found)}
     assert len(places) == 1300
     parts = {}
@@ -58,7 +65,7 @@ def test_order_is_that_of_the_raw_file_beyond_a_chunk(tmp_path: Path) -> None:
     images, labels = synthetic_digits(CHUNK // 9 + 5, side=3)
     for name, array in zip(TRAIN, (images, labels), strict=True):
         write_idx(tmp_path / name, array)
-    found = read_raw(*(tmp_path / name for name in TRAIN))
+    found = read(tmp_path / name for name in TRAIN)
     np.testing.assert_array_equal(found.labels, labels)
     np.testing.assert_array_equal(np.rint(found.images * 255), images.reshape(len(images), -1))
 
@@ -66,4 +73,4 @@ def test_order_is_that_of_the_raw_file_beyond_a_chunk(tmp_path: Path) -> None:
 def test_labels_that_are_too_few_are_refused(data_set: Path, tmp_path: Path) -> None:
     write_idx(tmp_path / TRAIN[1], np.zeros(7, np.uint8))
     with pytest.raises(PipelineError, match="7"):
-        read_raw(data_set / TRAIN[0], tmp_path / TRAIN[1])
+        read_raw(data_set / TRAIN[0], tmp_path / TRAIN[1], preprocess_params())

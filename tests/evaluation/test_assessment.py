@@ -118,8 +118,8 @@ SURE = np.eye(CLASSES, dtype=np.float32)
 UNSURE = 0.5 * SURE + np.float32(0.05)
 NO_OPINION = np.full((400, CLASSES), 0.1, np.float32)
 ALL = "Target: at most 1% wrong (90% sure): 100.00% decided, 0.000% of them wrong"
-NONE = "No threshold is sure to reach 1% on 400 digits"
-TOO_FEW = "No threshold is sure to reach 1% on 1 digits"
+NONE = "No threshold is sure to reach 1% on 400 images"
+TOO_FEW = "No threshold is sure to reach 1% on 1 images"
 
 
 @pytest.mark.parametrize(

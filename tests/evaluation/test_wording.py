@@ -44,7 +44,7 @@ def test_decisions_without_errors_are_told_as_such() -> None:
 
 
 def test_target_out_of_reach_is_told_with_the_images_that_there_were() -> None:
-    assert sentence("0.001", None) == "No threshold is sure to reach 0.1% on 5,000 digits"
+    assert sentence("0.001", None) == "No threshold is sure to reach 0.1% on 5,000 images"
 
 
 def test_threshold_that_no_image_reaches_is_told() -> None:

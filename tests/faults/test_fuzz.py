@@ -55,12 +55,12 @@ FILES = st.one_of(
 )
 
 
-def peak_of_reading(path: Path, content: bytes, dimensions: int) -> int:
+def peak_of_reading(path: Path, content: bytes, kind: str) -> int:
     """Return the bytes of memory that it takes to read a file, or to refuse it."""
     path.write_bytes(content)
     tracemalloc.start()
     try:
-        with open_idx(path, dimensions) as file:
+        with open_idx(path, kind) as file:
             for chunk in file.chunks():
                 assert chunk.shape[1:] == file.shape[1:]
     except IdxError as error:
@@ -77,18 +77,21 @@ def assert_readable(error: Exception) -> None:
 
 
 @FEW
-@given(FILES, st.sampled_from([1, 3]))
+@given(FILES, st.sampled_from(["labels", "images"]))
 def test_any_file_is_read_or_refused_in_bounded_memory(
-    tmp_path_factory: pytest.TempPathFactory, content: bytes, dimensions: int
+    tmp_path_factory: pytest.TempPathFactory, content: bytes, kind: str
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "input.gz"
-    assert peak_of_reading(path, content, dimensions) < MOST_MEMORY
+    assert peak_of_reading(path, content, kind) < MOST_MEMORY
 
 
 @pytest.mark.parametrize("sizes", [[64, 1024, 1024], [2**16, 1, 1024], [2**26]])
 def test_large_files_are_read_in_bounded_memory(tmp_path: Path, sizes: list[int]) -> None:
     content = gzip.compress(idx(sizes, bytes(1 << 26)), 1)
-    assert peak_of_reading(tmp_path / "input.gz", content, len(sizes)) < MOST_MEMORY
+    assert (
+        peak_of_reading(tmp_path / "input.gz", content, "images" if len(sizes) == 3 else "labels")
+        < MOST_MEMORY
+    )
 
 
 @contextmanager

@@ -18,17 +18,12 @@ from conftest import (
     TERMINAL,
     Project,
     finish,
-    synthetic_digits,
-    use_small_data,
 )
 from contract import House
 from ruamel.yaml import YAML
 
-from pipeline.data.idx import write_idx
 from pipeline.history.staleness import staleness
-from pipeline.model.backend import Device
 from pipeline.model.file import load_model
-from pipeline.runtime.params import load_section
 
 HOUSE = House(ROOT)
 STAGES = [stage for stage in HOUSE.stages if stage.folder == Path()]
@@ -516,28 +511,3 @@ def test_jax_trains_reproducibly_on_one_core_and_on_two(reproduced: Project) -> 
             models.append((reproduced.folder / "data/model/model.keras").read_bytes())
     assert len(set(models)) == 1
     reproduced.stage("evaluate")
-
-
-@pytest.mark.usefixtures("own_home")
-def test_data_set_of_other_counts_sizes_and_classes_is_a_change_of_parameters(
-    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    mirror = tmp_path / "other"
-    mirror.mkdir()
-    for part, count in (("train", 303), ("test", 77)):
-        images, labels = synthetic_digits(count, seed=count, side=12, classes=6)
-        write_idx(mirror / NAMES[f"{part}_images"], images)
-        write_idx(mirror / NAMES[f"{part}_labels"], labels)
-    project.edit_params(lambda params: use_small_data(params, mirror, [str(mirror)]))
-    project.edit_params(set_value("preprocess", "classes", 6))
-    monkeypatch.chdir(project.folder)
-    for stage in STAGES:
-        (section,) = stage.sections().values()
-        if hasattr(stage.imported(), "pin"):  # which has to come before any other computation
-            monkeypatch.setattr(stage.imported(), "pin", lambda _: Device("CPU", "CPU", {}))
-        stage.function()(load_section(stage.name, section))
-    metrics = json.loads(Path("reports/metrics.json").read_text())
-    by_class = Path("reports/by_class.csv").read_text().splitlines()
-    assert [row.split(",")[0] for row in by_class] == ["class", *"012345"]
-    assert metrics["parameters"] == (144 + 1) * 128 + (128 + 1) * 64 + (64 + 1) * 16 + (16 + 1) * 6
-    assert Path("reports/index.html").exists()

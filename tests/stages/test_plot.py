@@ -28,7 +28,7 @@ from pipeline.model.backend import keras
 from pipeline.model.file import save_model
 from pipeline.model.network import build_network
 from pipeline.report.figures import percentage
-from pipeline.report.page import DIGITS_PER_CELL, run_page
+from pipeline.report.page import IMAGES_PER_CELL, run_page
 from pipeline.report.run import Run
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.params import load_section
@@ -253,7 +253,7 @@ def cell_texts(run: Run, actual: int, predicted: int) -> list[str]:
     mine = mine.sort_values("calibrated_confidence", kind="stable", ascending=False)
     if actual == predicted:
         mine = mine[::-1]
-    confidences = map(percentage, mine["calibrated_confidence"][:DIGITS_PER_CELL])
+    confidences = map(percentage, mine["calibrated_confidence"][:IMAGES_PER_CELL])
     return [f"{text}\n#{index}" for index, text in zip(mine.index, confidences, strict=False)]
 
 
@@ -262,7 +262,7 @@ def test_cell_under_the_mouse_shows_its_digits_and_one_that_was_clicked_keeps_th
 ) -> None:
     run, page = careless
     counts = counted(run.predictions)
-    assert max(counts.values()) > DIGITS_PER_CELL
+    assert max(counts.values()) > IMAGES_PER_CELL
     with chromium.view(page) as view:
         assert shown_matrix(view) == counts
         heading, tiles = view.page.locator("#cell h3"), view.page.locator("#cell li")
@@ -272,7 +272,7 @@ def test_cell_under_the_mouse_shows_its_digits_and_one_that_was_clicked_keeps_th
         for (actual, predicted), count in sorted(counts.items())[::7]:
             view.page.locator(f"[data-cell='{actual} {predicted}']").hover()
             number = f"{count} images" if count > 1 else "1 image"
-            many = f"24 of {number}" if count > DIGITS_PER_CELL else number
+            many = f"24 of {number}" if count > IMAGES_PER_CELL else number
             assert heading.inner_text() == f"{actual} → {predicted}: {many}"
             assert tiles.all_inner_texts() == cell_texts(run, actual, predicted)
         names = view.page.locator("#cell .digit").evaluate_all(
@@ -415,6 +415,7 @@ def test_text_that_looks_like_html_is_shown_as_text(tmp_path: Path, chromium: Ch
     run = made_up_run(*EDGES["single_class"])
     parameters = {
         **run.parameters,
+        "preprocess": {**run.parameters["preprocess"], "class_names": [hostile]},
         "train": {**run.parameters["train"], "recipe": hostile},
         "recipe": {hostile: hostile, "list": [hostile], "missing": None},
     }
@@ -424,7 +425,7 @@ def test_text_that_looks_like_html_is_shown_as_text(tmp_path: Path, chromium: Ch
     page.write_text(run_page(changed, TEMPLATE, 24), encoding="utf-8")
     with chromium.view(page) as view:
         assert_whole(view)
-        assert view.page.title().startswith("Handwritten digits")
+        assert re.fullmatch(r"\d+\.\d\d% classified correctly", view.page.title())
         assert view.page.locator("script").count() == 2
         assert view.page.locator("header b").inner_text() == hostile
         settings = view.page.locator(".settings tbody tr").evaluate_all(

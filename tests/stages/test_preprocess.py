@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -6,12 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import NAMES, sha256, synthetic_digits
+from conftest import NAMES, preprocess_params, sha256, synthetic_digits
 from numpy.typing import NDArray
 
 from pipeline.data.idx import IdxFile, write_idx
+from pipeline.data.raw_examples import normalise
 from pipeline.runtime.errors import PipelineError
-from pipeline.stages.preprocess import PreprocessParams, normalise, preprocess
+from pipeline.stages.preprocess import preprocess
 
 SETS = ("train", "validation", "test")
 
@@ -28,12 +30,12 @@ def raw(tmp_path: Path) -> Path:
     return folder
 
 
-def run(raw: Path, output: Path, **params: int) -> dict[str, NDArray[Any]]:
+def run(raw: Path, output: Path, **params: Any) -> dict[str, NDArray[Any]]:
     """Preprocess the files in ``raw`` and return what came out by its name."""
     output.mkdir(exist_ok=True)
     names = [f"{part}_{kind}" for part in SETS for kind in ("images", "labels")]
     preprocess(
-        PreprocessParams(**({"classes": 10, "validation_size": 50, "seed": 0} | params)),
+        preprocess_params(**({"validation_size": 50} | params)),
         **{f"raw_{role}": raw / name for role, name in NAMES.items()},
         **{name: output / f"{name}.npy" for name in names},
     )
@@ -92,7 +94,6 @@ def test_seed_decides_the_split(raw: Path, tmp_path: Path) -> None:
         (lambda x, y: (x[:-1], y), "229 images, but .* 230 labels"),
         (lambda x, y: (x[:, :5], y), "square images, found 5 x 6"),
         (lambda x, y: (x[:0], y[:0]), "expected images, found none"),
-        (lambda x, y: (x, np.where(y == 3, 4, y).astype(np.uint8)), "class 3 has 0 of the 230"),
         (lambda x, y: (x[:, :5, :5], y), "images of .*6, 6.* but .*5, 5"),
     ],
 )
@@ -109,9 +110,9 @@ def test_bad_data_are_refused_with_the_fact(
 @pytest.mark.parametrize(
     ("size", "fact"),
     [
-        (230, "230 is not smaller than the 230"),
-        (10_000, "10000 is not smaller than the 230"),
-        (5, r"class \d has 23 of the 230"),
+        (230, "expected 10 to 220 of the 230 .*, found 230"),
+        (10_000, "expected 10 to 220 of the 230 .*, found 10000"),
+        (5, "expected 10 to 220 of the 230 training images, so .*, found 5"),
     ],
 )
 def test_validation_set_that_cannot_be_chosen_is_refused(
@@ -119,6 +120,56 @@ def test_validation_set_that_cannot_be_chosen_is_refused(
 ) -> None:
     with pytest.raises(PipelineError, match=rf"validation_size: {fact}"):
         run(raw, tmp_path / "out", validation_size=size)
+
+
+def test_labels_may_begin_anywhere_and_be_one_of_several_columns(raw: Path, tmp_path: Path) -> None:
+    expected = run(raw, tmp_path / "expected")
+    for part in ("train", "test"):
+        images, labels = synthetic_digits(230 if part == "train" else 70, 1 + (part == "test"), 6)
+        columns = np.stack([images[:, 0, 0], labels + 1, images[:, 1, 1]], axis=1)
+        write_idx(raw / NAMES[f"{part}_labels"], columns)
+    found = run(raw, tmp_path / "out", first_label=1, label_column=1)
+    for name, array in expected.items():
+        np.testing.assert_array_equal(found[name], array)
+    for change, message in (
+        ({"label_column": 3}, "preprocess.label_column: .* has 3 of them, the first is 0"),
+        ({"label_column": 1}, "label 10 of image .* none of the classes 0 to 9 .*first_label"),
+        ({"label_column": 1, "first_label": 2}, "label 1 of image .* classes 2 to 11 .*classes"),
+    ):
+        with pytest.raises(PipelineError, match=message):
+            run(raw, tmp_path / "out", **change)
+
+
+def test_transposed_images_are_put_upright(raw: Path, tmp_path: Path) -> None:
+    expected = run(raw, tmp_path / "expected")
+    for part, count, seed in (("train", 230, 1), ("test", 70, 2)):
+        images, _ = synthetic_digits(count, seed, side=6)
+        write_idx(raw / NAMES[f"{part}_images"], images.transpose(0, 2, 1))
+    found = run(raw, tmp_path / "out", transposed=True)
+    for name, array in expected.items():
+        np.testing.assert_array_equal(found[name], array)
+
+
+def test_class_without_training_images_is_told_and_one_of_two_images_is_on_either_side(
+    raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images, labels = synthetic_digits(230, 1, side=6)
+    labels[np.flatnonzero(labels == 9)[2:]] = 4
+    write_idx(raw / NAMES["train_labels"], labels)
+    arrays = run(raw, tmp_path / "out", classes=12, first_label=0)
+    assert "No training image has label 10, 11: is preprocess.classes right?" in (
+        capsys.readouterr().out
+    )
+    assert len(images) == 230
+    for part in ("train", "validation"):
+        assert (arrays[f"{part}_labels"] == 9).sum() == 1
+
+
+@pytest.mark.parametrize("names", [["a"], ["a"] * 10, list("abcdefghijk"), [*"abcdefghi", ""]])
+def test_names_that_are_not_one_for_each_class_are_refused(names: list[str]) -> None:
+    with pytest.raises(ValueError, match="class_names"):
+        preprocess_params(class_names=names)
+    assert preprocess_params(class_names=list("abcdefghij")).class_names
 
 
 def test_labels_missing_from_the_first_classes_only_in_the_test_set_are_fine(
@@ -149,9 +200,8 @@ def peak_memory(folder: Path, count: int, side: int = 28) -> float:
         images = images if side == 28 else np.zeros((size, side, side), np.uint8)
         write_idx(folder / "data/raw" / NAMES[f"{part}_images"], images)
         write_idx(folder / "data/raw" / NAMES[f"{part}_labels"], labels)
-    (folder / "params.yaml").write_text(
-        f"preprocess: {{classes: 10, validation_size: {count // 6}, seed: 0}}\n"
-    )
+    params = preprocess_params(validation_size=count // 6).model_dump()
+    (folder / "params.yaml").write_text(json.dumps({"preprocess": params}))
     # Not getrusage, which counts what the parent held when it forked.
     measure = (
         "import pathlib, runpy\n"

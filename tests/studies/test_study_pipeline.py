@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT, Project, copied, made_once
+from conftest import ROOT, Project, copied, made_once, preprocess_params
 from dvc.repo import Repo
 from in_process import call
 from ruamel.yaml import YAML
@@ -25,7 +25,6 @@ from pipeline.studies.plot_label_doubts import plot_label_doubts
 
 SEEDS = [0, 1]
 LISTED = 60
-KNOWN = [3, 50, 199]  # test images; nothing is wrong with them
 RUNS = [f"train@original-{seed}" for seed in SEEDS]
 ASSESSMENT = {"assess", "summarise"}
 LABEL_DOUBTS = {"find_label_doubts", "plot_label_doubts"}
@@ -47,7 +46,7 @@ def done(
     def make_small(params: Any) -> None:
         params["study"].update(recipes=["original"], seeds=SEEDS)
         params["cross_validate"]["folds"] = 2
-        params["find_label_doubts"].update(listed=LISTED, known_test_errors=KNOWN)
+        params["find_label_doubts"].update(listed=LISTED)
 
     def make(folder: Path) -> list[str]:
         project = copied(original[0], folder / "project")
@@ -144,7 +143,7 @@ def change_study(section: str, **values: Any) -> Callable[[Project], None]:
             change_study("study", recipes=["original", "champion"]),
             {"train@champion-0", "train@champion-1", *ASSESSMENT},
         ),
-        (change_study("find_label_doubts", known_test_errors=[]), {"find_label_doubts"}),
+        (change_study("find_label_doubts", listed=LISTED + 1), {"find_label_doubts"}),
     ],
 )
 def test_stages_that_an_edit_makes_stale(
@@ -249,7 +248,7 @@ def test_damaged_table_of_doubts_is_a_message(
     ):
         table.write_text(content)
         with pytest.raises(PipelineError, match=rf"label_doubts\.csv: {message}"):
-            plot_label_doubts(table=table, picture=picture)
+            plot_label_doubts(preprocess_params(), table=table, picture=picture)
         assert not picture.exists()
 
 

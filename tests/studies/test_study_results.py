@@ -111,7 +111,7 @@ def test_pages_say_how_many_labels_are_doubted() -> None:
     table = pd.read_csv(STUDIES / "label_doubts.csv")
     doubted = table[table["part"] == "test"]["image"]
     assert len(doubted) == facts["test"]["disagreements"]
-    known = len(set(doubted) & set(PARAMS["find_label_doubts"]["known_test_errors"]))
+    known = len(set(doubted) & set(PARAMS["find_label_doubts"]["known_test_errors"]["images"]))
     text = " ".join(PAGES.split())
     for sentence in (
         f"disagree with {facts['train']['disagreements']} of the 60,000 training labels",

@@ -26,7 +26,9 @@ def test_each_digit_belongs_to_its_label() -> None:
 @pytest.mark.slow  # CI runs `make demo` too
 def test_demo_runs_all_stages_without_network_and_touches_nothing_else(project: Project) -> None:
     # A project that somebody has made his own: another data set, another network, a remote.
-    project.edit_params(lambda params: params["preprocess"].update(classes=26))
+    project.edit_params(
+        lambda params: params["preprocess"].update(classes=26, first_label=1, transposed=True)
+    )
     project.edit_params(lambda params: params["evaluate"].update(threads=9999))
     project.edit_params(lambda params: params["train"].update(hidden_units=[5], recipe="champion"))
     project.edit_params(lambda params: params["recipes"].pop("champion"))
