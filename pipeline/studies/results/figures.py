@@ -55,7 +55,7 @@ def runs_figure(runs: pd.DataFrame) -> Figure:
             xticks=[0, 1],
             xticklabels=["validation", "test"],
         )
-        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=1))
+        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
         axes.grid(axis="y", alpha=0.3)
         axes.tick_params(axis="x", length=0)
         axes.spines[["top", "right"]].set_visible(False)

@@ -3,13 +3,16 @@
 import json
 import re
 import shutil
+from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 from browser import Chromium, View
-from conftest import Project, copied
+from conftest import ROOT, Project, copied
 from in_process import call
 from PIL import Image
+from scripts import scripts_project
 
 # DVC's line charts have a layer that is empty until the mouse is there, and Vega says so.
 HARMLESS = "WARN Infinite extent for field"
@@ -128,6 +131,77 @@ def test_a_revision_s_plots_stand_beside_those_of_the_workspace(
             "(images) => images.map((image) => image.naturalWidth)"
         )
         assert coarse < fine_
+        assert_whole(view)
+
+
+# Of the y axis of each chart: its labels, and where they stand, in pixels from the top.
+Y_LABELS = """() => [...document.querySelectorAll("main > div")].map((card) => {
+    const axis = [...card.querySelectorAll("g.role-axis")].find((one) => {
+        const label = one.querySelector("g.role-axis-label text");
+        return label?.getAttribute("text-anchor") === "end";
+    });
+    const texts = [...axis.querySelectorAll("g.role-axis-label text")];
+    return [card.id, texts.map((text) => [
+        text.textContent, new DOMMatrix(getComputedStyle(text).transform).f, text.style.opacity])];
+})"""
+
+
+def test_labels_of_the_axes_are_true_from_the_smallest_to_the_largest_error(
+    tmp_path: Path, chromium: Chromium
+) -> None:
+    """A label is a function of its place: linear, or as in the chart of the risk."""
+    rates = [0.0001, 0.0004, 0.002, 0.01, 0.03, 0.08, 0.2, 0.5, 0.9]
+    plots = []
+    parts = {}
+    for number, rate in enumerate(rates):
+        shares = [0, rate / 7, rate / 3, rate]
+        tables = {
+            "risk": ["coverage,risk,threshold", *(f"{x},{x * rate},0.5" for x in (0, 0.3, 1))],
+            "class": [
+                "class,precision,recall,f1,support",
+                *(f"{k},{1 - x},{1 - x / 2},{1 - x / 3},9" for k, x in enumerate(shares)),
+            ],
+            "curves": [
+                "epoch,loss,accuracy,val_loss,val_accuracy",
+                *(
+                    f"{k},{x + rate / 9},{1 - x},{x + rate},{1 - x / 2}"
+                    for k, x in enumerate(shares)
+                ),
+            ],
+        }
+        forms = {
+            "risk": ("coverage", "risk", "risk_coverage"),
+            "class": ("class", "f1", "by_class"),
+            "curves": ("epoch", "val_accuracy", "learning_curves"),
+        }
+        for name, rows in tables.items():
+            file = f"{name}{number}.csv"
+            parts[file] = "\n".join([*rows, ""])
+            x, y, template = forms[name]
+            settings = {"x": x, "y": {file: y}, "template": template}
+            plots.append({f"{name}{number}": settings})
+    project = scripts_project(tmp_path, parts | {"dvc.yaml": json.dumps({"plots": plots})})
+    shutil.copytree(ROOT / ".dvc/plots", project.folder / ".dvc/plots", dirs_exist_ok=True)
+    call(project, "plots", "--no-open")
+    with chromium.view(project.folder / "dvc_plots/index.html") as view:
+        view.page.wait_for_function(
+            f"document.querySelectorAll('main svg.marks').length == {len(plots)}"
+        )
+        found = dict(view.page.evaluate(Y_LABELS))
+        assert len(found) == len(plots)
+        for name, labels in found.items():
+            shown = [(text, place) for text, place, opacity in labels if text and opacity != "0"]
+            texts = [text for text, _ in shown]
+            assert len(set(texts)) == len(texts) > 1, (name, texts)
+            values = np.array([float(text.replace(",", "").rstrip("%")) for text in texts])
+            values /= 100 if texts[0].endswith("%") else 1
+            if name.startswith("risk"):
+                values = np.log1p(values / 0.0005)  # the scale's constant
+            elif name.startswith("curves"):
+                values = np.log(values)  # of the loss
+            places = np.array([place for _, place in shown])
+            line = np.polynomial.Polynomial.fit(values, places, 1)
+            assert abs(line(values) - places).max() < 1.5, (name, texts)  # pixels
         assert_whole(view)
 
 
