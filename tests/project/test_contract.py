@@ -1,6 +1,7 @@
 """``dvc.yaml`` against the code: what a stage imports, reads and writes is what it declares."""
 
 import re
+import shutil
 import sys
 import tomllib
 from functools import partial
@@ -18,6 +19,7 @@ from contract import (
     problems_of_house,
     problems_of_stage,
 )
+from dvc.utils.serialize import modify_yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from ruamel.yaml import YAML
@@ -150,6 +152,17 @@ def test_top_level_names_what_stages_write() -> None:
         assert {*pipeline.get("metrics", []), *plots} <= outs
         for artifact in pipeline.get("artifacts", {}).values():
             assert artifact["path"] in {Path(out).parent.as_posix() for out in outs}
+
+
+def test_parameters_have_the_form_in_which_dvc_writes_them(tmp_path: Path) -> None:
+    """Else ``dvc exp run -S`` would rewrite lines that it does not change."""
+    copy = Path(shutil.copy(ROOT / "params.yaml", tmp_path))
+    with modify_yaml(str(copy)) as params:
+        params["train"]["seed"] = 7
+    before, after = ((ROOT / "params.yaml").read_text().splitlines(), copy.read_text().splitlines())
+    assert len(before) == len(after)
+    changed = [pair for pair in zip(before, after, strict=True) if pair[0] != pair[1]]
+    assert [new.split()[:2] for _, new in changed] == [["seed:", "7"]]
 
 
 def test_results_are_in_git_and_data_are_not() -> None:

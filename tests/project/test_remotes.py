@@ -12,8 +12,8 @@ from s3_server import CREDENTIALS, Bucket
 from pipeline.history.lineage import read_lock
 from pipeline.runtime.lock import md5
 
-# Four raw files, six arrays, a list for the folder of each; the model and its operating points.
-CACHED = 14
+# Four raw files, six arrays, a list for the folder of each; the model, its operating points, the page.
+CACHED = 15
 
 
 @pytest.fixture

@@ -192,7 +192,11 @@ def test_help_says_what_a_stage_reads_and_writes(
         assert text.startswith(f"usage: python -m pipeline {group} {name} [-h]")
         assert "What the stage does." in text
         data = [dep for dep in stage["deps"] if not dep.startswith("pipeline/")]
-        outs = [next(iter(out)) if isinstance(out, dict) else out for out in stage["outs"]]
+        outs = [
+            next(iter(out)) if isinstance(out, dict) else out
+            for kind in ("outs", "metrics", "plots")
+            for out in stage.get(kind, [])
+        ]
         assert (f"reads: {', '.join(data)}\n" in text) == bool(data)
         # Of a matrix, what differs from run to run, as the command line calls it.
         named = [

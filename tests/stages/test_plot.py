@@ -237,12 +237,12 @@ def test_gallery_shows_the_most_confident_errors_with_their_images(
             f"{percentage(float(row.calibrated_confidence))}\n#{index}"
             for index, row in worst.iterrows()
         ]
-        np.testing.assert_array_equal(tiles_of(tiles.locator(".digit")), 255 - ink)
+        np.testing.assert_array_equal(tiles_of(tiles.locator(".image")), 255 - ink)
         shown: dict[Scheme, NDArray[np.int64]] = {"light": 255 - ink, "dark": ink}
         for scheme, expected in shown.items():
             view.page.emulate_media(color_scheme=scheme)
             for number in (0, 23):
-                found = seen(tiles.nth(number).locator(".digit"))
+                found = seen(tiles.nth(number).locator(".image"))
                 assert np.abs(found - expected[number]).max() <= 2
 
 
@@ -257,7 +257,7 @@ def cell_texts(run: Run, actual: int, predicted: int) -> list[str]:
     return [f"{text}\n#{index}" for index, text in zip(mine.index, confidences, strict=False)]
 
 
-def test_cell_under_the_mouse_shows_its_digits_and_one_that_was_clicked_keeps_them(
+def test_cell_under_the_mouse_shows_its_images_and_one_that_was_clicked_keeps_them(
     careless: tuple[Run, Path], chromium: Chromium
 ) -> None:
     run, page = careless
@@ -275,11 +275,11 @@ def test_cell_under_the_mouse_shows_its_digits_and_one_that_was_clicked_keeps_th
             many = f"24 of {number}" if count > IMAGES_PER_CELL else number
             assert heading.inner_text() == f"{actual} → {predicted}: {many}"
             assert tiles.all_inner_texts() == cell_texts(run, actual, predicted)
-        names = view.page.locator("#cell .digit").evaluate_all(
+        names = view.page.locator("#cell .image").evaluate_all(
             "(all) => all.map((one) => one.getAttribute('aria-label'))"
         )
         images = run.images[[int(name.removeprefix("Image ")) for name in names]]
-        found = tiles_of(view.page.locator("#cell .digit"))
+        found = tiles_of(view.page.locator("#cell .image"))
         np.testing.assert_array_equal(found, np.rint(255 * (1 - images)))
         view.page.locator("[data-cell='0 0']").click()
         view.page.locator("[data-cell='0 7']").hover()
@@ -402,7 +402,7 @@ def test_run_of_any_network_is_a_whole_page(name: str, tmp_path: Path, chromium:
         else:
             assert pairs.all_inner_texts() == ["none"]
             cards = view.page.locator(".cards dd").all_inner_texts()
-            assert cards[:4] == ["100.0%", "0.000% of them wrong"] * 2
+            assert cards[:4] == ["100.00%", "0.000% of them wrong"] * 2
         assert view.page.locator("#cell li").count() > 0
         assert ("No threshold is sure to reach" in text) is (errors > 0)
         assert not re.search(r"\bnan\b|\binf\b|None|undefined", text)
@@ -415,7 +415,7 @@ def test_text_that_looks_like_html_is_shown_as_text(tmp_path: Path, chromium: Ch
     run = made_up_run(*EDGES["single_class"])
     parameters = {
         **run.parameters,
-        "preprocess": {**run.parameters["preprocess"], "class_names": [hostile]},
+        "preprocess": {**run.parameters["preprocess"], "class_names": [hostile] * 10},
         "train": {**run.parameters["train"], "recipe": hostile},
         "recipe": {hostile: hostile, "list": [hostile], "missing": None},
     }

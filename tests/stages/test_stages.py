@@ -61,10 +61,14 @@ def command(
         (
             "preprocess",
             lambda p: p["preprocess"].update(validation_size=1300),
-            "smaller than the 1300",
+            "expected 10 to 1290 of the 1300 .*, found 1300",
         ),
         ("preprocess", lambda p: p["preprocess"].update(classes=5), "label . of image .* 0 to 4"),
-        ("preprocess", lambda p: p["preprocess"].update(classes=11), "class 10 has 0 of the 1300"),
+        (
+            "preprocess",
+            lambda p: p["preprocess"].update(class_names=["a"]),
+            "expected 10 different",
+        ),
         ("plot", lambda p: p.pop("plot"), "section 'plot'"),
     ],
 )
