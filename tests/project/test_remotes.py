@@ -12,7 +12,7 @@ from s3_server import CREDENTIALS, Bucket
 from pipeline.history.lineage import read_lock
 from pipeline.runtime.lock import md5
 
-# Four raw files, six arrays, a list for the folder of each; the model, its operating points, the page.
+# Four raw files, six arrays, a list for the folder of each; model, operating points, page.
 CACHED = 15
 
 

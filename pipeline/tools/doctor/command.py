@@ -1,7 +1,8 @@
 """Look at this set-up, say what is good and what is not, and what to do about that.
 
-Looked at are Python, its packages and bytecode, the GPU, and, of both DVC projects (here and in
-studies/), settings, lock file, every byte of outputs and cache, run cache, remotes and disk space.
+Looked at are Python, its packages and bytecode, the GPU, Git, and, of both DVC projects (here and
+in studies/), settings, lock file, every byte of outputs and cache, run cache, remotes and disk
+space.
 A problem makes a run or the tests fail, or lets results go wrong unseen; a note is worth knowing.
 Without --fix nothing is changed. No remote is contacted. A large cache takes a while.
 
@@ -38,6 +39,7 @@ try:
     from pipeline.tools.doctor.dvc_project import dvc, files, remote
     from pipeline.tools.doctor.installation import gpu, packages, python
     from pipeline.tools.doctor.repair import repair
+    from pipeline.tools.doctor.repository import repository
     from pipeline.tools.doctor.storage import cache, disk
 except (ImportError, SyntaxError, TypeError) as error:  # the last two: an old Python
     sys.exit(
@@ -61,6 +63,7 @@ CHECKS: Mapping[str, Check] = {
     "packages": packages,
     "GPU": gpu,
     "bytecode": bytecode,
+    "Git": repository,
 }
 # Of each DVC project; the second ones only where the first find no problem.
 DVC_FILES: Mapping[str, Check] = {"dvc.lock": lock_file, "rwlock": rwlock, "DVC": dvc}
