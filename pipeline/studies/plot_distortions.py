@@ -1,4 +1,4 @@
-"""Draw digits as the training of a recipe sees them, distorted, in distortions.png."""
+"""Draw images as the training of a recipe sees them, distorted, in distortions.png."""
 
 from pathlib import Path
 
@@ -7,14 +7,14 @@ import numpy as np
 from pipeline.model.backend import keras, pin
 from pipeline.report.figures import save_figure
 from pipeline.runtime.command import run_checked, stage_parser
-from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.examples import load_examples
 from pipeline.runtime.params import PIPELINE_PARAMS, load_section
 from pipeline.studies.results.figures import distortions_figure
 from pipeline.training.distortion import Coefficients, Source, distort, draw_coefficients, prepare
 from pipeline.training.loop import TrainParams
 
-VERSIONS = 11  # of every digit
+VERSIONS = 11  # of every image
+CLASSES = 10  # that are drawn, at most
 DPI = 150
 
 
@@ -25,29 +25,29 @@ def plot_distortions(
     train_labels: Path = Path("data/processed/train_labels.npy"),
     picture: Path = Path("distortions.png"),
 ) -> None:
-    """Write a picture of the first digit of each class, and of distorted versions of it.
+    """Write a picture of an image of each of the first classes, and of distorted versions of it.
+
+    Where the recipe distorts nothing, these are the image itself.
 
     Raises:
-        PipelineError: The recipe has no distortion, or the images are damaged.
+        PipelineError: The images are damaged.
         OSError: A file cannot be read or written.
     """
-    strength = params.recipe.distortion
-    if strength is None:
-        raise PipelineError("the recipe has no distortion that could be drawn")
     pin(params.threads)
     training = load_examples(train_images, train_labels)
     _, first = np.unique(training.labels, return_index=True)
-    digits = training.images[first]
-    side = round(digits.shape[1] ** 0.5)
-    index = np.repeat(np.arange(len(digits), dtype=np.int32), VERSIONS)
-    random = np.random.default_rng(params.seed)
-    drawn = draw_coefficients(len(index), strength, random)
-    tensor = keras.ops.convert_to_tensor
-    source = Source(*map(tensor, prepare(digits, strength.smoothness)))
-    distorted = distort(source, tensor(index), Coefficients(*map(tensor, drawn)))
+    images = training.images[first[:CLASSES]]
+    side = round(images.shape[1] ** 0.5)
+    index = np.repeat(np.arange(len(images), dtype=np.int32), VERSIONS)
+    seen = images[index]
+    if strength := params.recipe.distortion:
+        drawn = draw_coefficients(len(index), strength, np.random.default_rng(params.seed))
+        tensor = keras.ops.convert_to_tensor
+        source = Source(*map(tensor, prepare(images, strength.smoothness)))
+        distorted = distort(source, tensor(index), Coefficients(*map(tensor, drawn)))
+        seen = keras.ops.convert_to_numpy(distorted)
     figure = distortions_figure(
-        digits.reshape(-1, side, side),
-        keras.ops.convert_to_numpy(distorted).reshape(-1, VERSIONS, side, side),
+        images.reshape(-1, side, side), seen.reshape(-1, VERSIONS, side, side)
     )
     save_figure(figure, picture, DPI)
 

@@ -173,6 +173,15 @@ def test_what_has_run_before_does_not_run_again(branched: Project, tmp_path: Pat
     branched.run("git", "checkout", "--quiet", "--force", "main")
     assert branched.repro() == []
 
+    # A mistyped value costs no training either, though DVC deletes the outputs of the stage.
+    branched.edit_params(lambda params: params["recipes"]["original"].update(epochs=0))
+    assert "epochs: Input should be greater" in branched.run("dvc", "repro", status=255)
+    model = branched.folder / "data/model/model.keras"
+    assert not model.exists()
+    branched.run("git", "checkout", "--quiet", "params.yaml")
+    assert branched.repro() == []
+    assert model.exists()
+
     branched.run("git", "clone", "--quiet", str(branched.folder), str(tmp_path / "clone"))
     clone = Project(tmp_path / "clone", branched.home)
     clone.run("dvc", "cache", "dir", "--local", str(branched.folder / ".dvc/cache"))

@@ -236,6 +236,17 @@ def test_answers_are_probabilities_and_the_accuracies_theirs(study: Path) -> Non
     assert not np.array_equal(first, second)
 
 
+def test_recipe_can_be_removed_as_contributing_says(studied: Project) -> None:
+    studied.edit_params(lambda params: params["recipes"].pop("champion"))
+    pipeline = studied.folder / "studies/dvc.yaml"
+    pipeline.write_text(pipeline.read_text().replace("examined: champion", "examined: original"))
+    listed = studied.studies.run("dvc", "stage", "list")
+    assert "champion" not in listed
+    assert "train@original-" in listed
+    # Of a recipe without distortion there are pictures too.
+    assert studied.studies.repro("plot_distortions") == ["plot_distortions"]
+
+
 def test_damaged_table_of_doubts_is_a_message(
     study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -259,11 +270,6 @@ def test_damaged_table_of_doubts_is_a_message(
             ["train", "amateur", "0"],
             None,
             r"train: \.\./params\.yaml: train\.recipe: expected the name .*, found 'amateur'",
-        ),
-        (
-            ["plot_distortions", "original"],
-            None,
-            "plot_distortions: the recipe has no distortion",
         ),
         (
             ["cross_validate", "champion"],

@@ -63,11 +63,11 @@ def runs_figure(runs: pd.DataFrame) -> Figure:
     return figure
 
 
-def distortions_figure(digits: NDArray[np.float32], distorted: NDArray[np.float32]) -> Figure:
-    """Return each digit as it is, with distorted versions of it to its right.
+def distortions_figure(images: NDArray[np.float32], distorted: NDArray[np.float32]) -> Figure:
+    """Return each image as it is, with distorted versions of it to its right.
 
     Args:
-        digits: Shape (n, height, width), in [0, 1].
+        images: Shape (n, height, width), in [0, 1].
         distorted: Shape (n, versions, height, width).
     """
     rows, versions = distorted.shape[:2]
@@ -75,8 +75,8 @@ def distortions_figure(digits: NDArray[np.float32], distorted: NDArray[np.float3
     grid = figure.subplots(rows, versions + 2, width_ratios=[1, 0.35] + [1] * versions)
     for axes in grid.flat:
         axes.set_axis_off()
-    for row, (digit, others) in enumerate(zip(digits, distorted, strict=True)):
-        for axes, image in zip([grid[row, 0], *grid[row, 2:]], [digit, *others], strict=True):
+    for row, (whole, others) in enumerate(zip(images, distorted, strict=True)):
+        for axes, image in zip([grid[row, 0], *grid[row, 2:]], [whole, *others], strict=True):
             axes.imshow(image, cmap="gray_r", vmin=0, vmax=1)
     grid[0, 0].set_title("as it is", fontsize=9)
     grid[0, 2 + versions // 2].set_title("as training sees it", fontsize=9)

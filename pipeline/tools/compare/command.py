@@ -88,6 +88,7 @@ def _compare_revisions(arguments: argparse.Namespace) -> bool:
     revision = workspace() if arguments.revision is None else resolve(arguments.revision)
     comparison = compare(base, revision, arguments.margin)
     made = provenance(base), provenance(revision)
+    comparison = comparison.named(*(found.params for found in made))
     for found in made:
         refuse_contradictions(found, PREDICTIONS_FILE)
     sides = [Side(found.revision, outdated(found)) for found in made]

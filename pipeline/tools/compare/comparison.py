@@ -1,7 +1,8 @@
 """A comparison of two classifiers by their predictions for the same images."""
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -58,6 +59,7 @@ class Comparison:
         by_class: A row per actual class that occurs, columns class, images, newly_right and
             newly_wrong.
         confusion_change: Signed, int64 (classes, classes): actual (row), predicted (column).
+        class_names: Of the classes, if they have names.
     """
 
     images: int
@@ -71,6 +73,17 @@ class Comparison:
     identical: bool
     by_class: pd.DataFrame
     confusion_change: NDArray[np.int64]
+    class_names: Sequence[str] = ()
+
+    def named(self, *made_with: Mapping[str, Any]) -> Self:
+        """Return the comparison with the names that all these parameters give the classes."""
+        names = [tuple((one.get("preprocess") or {}).get("class_names") or ()) for one in made_with]
+        is_enough = len(names[0]) >= len(self.confusion_change)
+        return replace(self, class_names=names[0] if len(set(names)) == 1 and is_enough else ())
+
+    def name(self, label: int) -> str:
+        """Return the name of a class."""
+        return self.class_names[label] if self.class_names else str(label)
 
     @property
     def newly_right(self) -> int:

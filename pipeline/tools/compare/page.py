@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+
 from pipeline.evaluation.wording import setting
 from pipeline.history.changes import Change
 from pipeline.history.revisions import Revision
@@ -17,6 +19,8 @@ from pipeline.tools.compare.comparison import (
 )
 from pipeline.tools.page import Headline, Page, Table
 
+# Of a confusion matrix that can be read as one, and of a list in its place.
+MOST_CLASSES, MOST_CELLS = 20, 30
 MOODS = {BETTER: "good", WORSE: "bad"}
 
 
@@ -103,28 +107,41 @@ def difference_table(comparison: Comparison) -> Table:
 
 
 def class_table(comparison: Comparison) -> Table:
-    """Return the images of each class that only one of the two gets right."""
-    return Table(
-        "By class",
-        ["class", "images", "newly right", "newly wrong", "net"],
-        [
-            [str(label), str(images), str(right), str(wrong), _signed(right - wrong)]
-            for label, images, right, wrong in comparison.by_class.itertuples(index=False)
-        ],
-        numeric=range(5),
-    )
+    """Return the images of each class that only one of the two gets right.
+
+    Of more than ``MOST_CLASSES`` classes, only those are shown in which there are any.
+    """
+    rows = [
+        [comparison.name(label), str(images), str(right), str(wrong), _signed(right - wrong)]
+        for label, images, right, wrong in comparison.by_class.itertuples(index=False)
+        if right or wrong or len(comparison.by_class) <= MOST_CLASSES
+    ]
+    columns = ["class", "images", "newly right", "newly wrong", "net"]
+    return Table("By class", columns, rows, numeric=range(1 if comparison.class_names else 0, 5))
 
 
 def confusion_table(comparison: Comparison) -> Table | str:
-    """Return the cells of the confusion matrix, after minus before."""
-    change = comparison.confusion_change
+    """Return the cells of the confusion matrix, after minus before.
+
+    Of more than ``MOST_CLASSES`` classes, only the cells are shown that have changed most.
+    """
+    change, name = comparison.confusion_change, comparison.name
     if not change.any():
         return "The confusion matrix has not changed."
+    if len(change) > MOST_CLASSES:
+        cells = [(*map(int, cell), int(change[tuple(cell)])) for cell in np.argwhere(change)]
+        most = sorted(cells, key=lambda cell: -abs(cell[2]))[:MOST_CELLS]
+        return Table(
+            f"The {len(most)} largest of {len(cells)} changes of the confusion matrix",
+            ["actual", "predicted", "change"],
+            [[name(actual), name(predicted), _signed(count)] for actual, predicted, count in most],
+            numeric=[2],
+        )
     return Table(
         "Change of the confusion matrix (rows: actual, columns: predicted)",
-        ["", *map(str, range(len(change)))],
-        [[str(label), *map(_signed, row)] for label, row in enumerate(change.tolist())],
-        numeric=range(len(change) + 1),
+        ["", *map(name, range(len(change)))],
+        [[name(label), *map(_signed, row)] for label, row in enumerate(change.tolist())],
+        numeric=range(1 if comparison.class_names else 0, len(change) + 1),
     )
 
 

@@ -11,9 +11,9 @@ Examples:
 Exit codes: 0 reported, whatever the result; 2 error.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pandas as pd
 
@@ -82,7 +82,7 @@ def report(base: Revision, margin: float, log: str) -> Page:
     return report_page(
         before,
         after,
-        _compare(revisions, predictions, margin),
+        _compare(revisions, predictions, [found.params for found in made], margin),
         differences(*made),
         stale=staleness(PROJECT, dvc_environment()),
         outcomes=parse_run_log(log),
@@ -91,7 +91,10 @@ def report(base: Revision, margin: float, log: str) -> Page:
 
 
 def _compare(
-    revisions: Sequence[Revision], predictions: Sequence[pd.DataFrame | None], margin: float
+    revisions: Sequence[Revision],
+    predictions: Sequence[pd.DataFrame | None],
+    params: Sequence[Mapping[str, Any]],
+    margin: float,
 ) -> Comparison | str:
     """Return how the predictions differ, or why they cannot be compared."""
     before, after = predictions
@@ -99,7 +102,7 @@ def _compare(
         lacking = revisions[0] if before is None else revisions[1]
         return f"{lacking} has no {PREDICTIONS_FILE} that can be read"
     try:
-        return compare_predictions(before, after, margin)
+        return compare_predictions(before, after, margin).named(*params)
     except PipelineError as error:  # another test set
         return str(error)
 

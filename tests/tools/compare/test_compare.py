@@ -260,6 +260,28 @@ def test_markdown_is_for_a_pull_request(project: Project, tmp_path: Path) -> Non
     assert "\033" not in page
 
 
+def test_classes_have_their_names_and_of_many_only_changes_are_shown(project: Project) -> None:
+    names = [f"letter {name}" for name in "abcdefghij"]
+    project.edit_params(lambda params: params["preprocess"].update(class_names=names))
+    assert "letter" not in call(project, "compare", "--format", "markdown").partition("What")[0]
+    project.commit("Names")
+    page = call(project, "compare", "HEAD", "--format", "markdown")
+    assert re.search(r"^\| letter d +\| +100 \|", page, re.MULTILINE)
+    # Class 200 for class 0 in one of the images.
+    file = project.folder / "reports/predictions.csv"
+    header, *rows = file.read_text().splitlines()
+    project.edit_params(lambda params: params["preprocess"].update(class_names=None))
+    changed = next(number for number, row in enumerate(rows) if row.startswith("0,0,"))
+    rows[changed] = rows[changed].replace("0,0,", "0,200,", 1)
+    file.write_text("\n".join([header, *rows, ""]))
+    lock = project.folder / "dvc.lock"
+    lock.write_text(re.sub(r"md5: \w+", f"md5: {md5(file)}", lock.read_text()))
+    page = call(project, "compare", "HEAD", "--format", "markdown")
+    assert "The 2 largest of 2 changes of the confusion matrix" in page
+    assert re.search(r"^\| 0 +\| 200 +\| +\+1 \|$", page, re.MULTILINE)
+    assert re.search(r"^\| 0 +\| 0 +\| +−1 \|$", page, re.MULTILINE)
+
+
 def test_terminal_has_colours_and_utf_8_in_any_locale(project: Project) -> None:
     shown = project.run(
         *("python", "-c", TERMINAL, "-m", "pipeline", "compare"),
