@@ -61,6 +61,32 @@ def test_held_out_images_are_in_their_old_place_again(data_set: Path, processed:
     assert len(parts["validation"]) == 100
 
 
+def test_study_sees_other_data_as_preprocess_does(tmp_path: Path) -> None:
+    """Letters that are counted from 1 and lie on their side, with several numbers an image."""
+    params = preprocess_params(
+        classes=26, first_label=1, label_column=1, transposed=True, validation_size=60
+    )
+    for role, count in (("train", 400), ("test", 90)):
+        images, labels = synthetic_digits(count, side=7, classes=26)
+        write_idx(tmp_path / NAMES[f"{role}_images"], images.transpose(0, 2, 1))
+        write_idx(tmp_path / NAMES[f"{role}_labels"], np.column_stack([labels, labels + 1]))
+    names = [f"{part}_{kind}" for part in ("train", "validation", "test") for kind in KINDS]
+    preprocess(
+        params,
+        **{f"raw_{role}": tmp_path / name for role, name in NAMES.items()},
+        **{name: tmp_path / f"{name}.npy" for name in names},
+    )
+    arrays = {name: np.load(tmp_path / f"{name}.npy") for name in names}
+    images_file, labels_file = (tmp_path / name for name in TEST)
+    found = read_raw(images_file, labels_file, params)
+    np.testing.assert_array_equal(found.images, arrays["test_images"])
+    np.testing.assert_array_equal(found.labels, arrays["test_labels"])
+    images_file, labels_file = (tmp_path / name for name in TRAIN)
+    both = rows(*read_raw(images_file, labels_file, params))
+    parts = [arrays[f"{part}_{kind}"] for part in ("train", "validation") for kind in KINDS]
+    assert sorted(both) == sorted([*rows(*parts[:2]), *rows(*parts[2:])])
+
+
 def test_order_is_that_of_the_raw_file_beyond_a_chunk(tmp_path: Path) -> None:
     images, labels = synthetic_digits(CHUNK // 9 + 5, side=3)
     for name, array in zip(TRAIN, (images, labels), strict=True):

@@ -270,7 +270,7 @@ ENTRY: dict[str, Any] = {
     "cmd": "python -m pipeline.stages.count",
     "deps": ["data/processed", "pipeline/stages/count.py", "pipeline/runtime"],
     "params": ["count"],
-    "outs": [{"reports/counts.json": {"cache": False}}],
+    "plots": [{"reports/counts.json": {"cache": False}}],
 }
 
 
