@@ -28,8 +28,13 @@ class PreprocessParams(Section):
 
     @model_validator(mode="after")
     def _a_name_for_each_class(self) -> Self:
-        if self.class_names is not None and len(set(self.class_names)) != self.classes:
+        names = self.class_names
+        if names is None:
+            return self
+        if not len(names) == len(set(names)) == self.classes:
             raise ValueError(f"class_names: expected {self.classes} different names, or null")
+        if not all(name.isprintable() and name == name.strip() for name in names):
+            raise ValueError("class_names: a name has blanks at its ends or cannot be printed")
         return self
 
 

@@ -58,7 +58,7 @@ def _contradictions(found: Provenance, result: str | None) -> Iterator[str]:
     yield from (
         f"stage {stage!r} is not in the lock file" for stage in sorted(wanted - {*known.values()})
     )
-    read = disagreements(found.lock)
+    read = disagreements({run: found.lock[run] for run in known})
     for run, stage in known.items():
         # Those of a matrix have names with parts that only DVC knows.
         if run == stage and found.lock[run].outs.keys() != outs[stage].keys():

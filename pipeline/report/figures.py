@@ -112,7 +112,7 @@ def confusion_figure(predictions: pd.DataFrame, name: Callable[[int], str] = str
         colour = "white" if shares[row, column] > 0.4 else "black"  # noqa: PLR2004 (readable on either side)
         axes.text(column, row, str(count), ha="center", va="center", color=colour, fontsize=9)
     ticks = range(0, classes, math.ceil(classes / CLASSES_WITH_NAMES))
-    names = [name(label) for label in ticks]
+    names = [_plain(name(label)) for label in ticks]
     is_wide = max(map(len, names)) > 2  # noqa: PLR2004 (letters, that have room in a cell)
     axes.set(xlabel="predicted", ylabel="actual")
     axes.set_xticks(ticks, names, rotation=90 if is_wide else 0)
@@ -168,11 +168,16 @@ def gallery_figure(
         axes.spines[:].set_visible(False)
     for axes, index in zip(grid.flat, worst.index, strict=False):
         axes.imshow(images[index], cmap="gray_r", vmin=0, vmax=1)
-        names = f"{name(worst.actual[index])} → {name(worst.predicted[index])}"
+        names = _plain(f"{name(worst.actual[index])} → {name(worst.predicted[index])}")
         axes.set_title(names, fontsize=11 if len(names) < 10 else 7, pad=3)  # noqa: PLR2004 (fits)
         confidence = percentage(worst.calibrated_confidence[index])
         axes.set_xlabel(f"{confidence}\n#{index}", fontsize=8)
     return figure
+
+
+def _plain(text: str) -> str:
+    """Return a text in which matplotlib sees no formula."""
+    return text.replace("$", r"\$")
 
 
 def percentage(share: float) -> str:

@@ -9,6 +9,7 @@ from pathspec import GitIgnoreSpec
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.lock import (
     LOCK_FILE,
+    Lock,
     disagreements,
     md5,
     md5_of,
@@ -16,6 +17,7 @@ from pipeline.runtime.lock import (
     upstream,
     writers,
 )
+from pipeline.runtime.params import DVC_FILE, read_section
 
 IGNORE_FILE = Path(".dvcignore")
 
@@ -60,7 +62,7 @@ def check_inputs(paths: Iterable[Path]) -> None:
     """
     mine = list(paths)
     for lock_file in _lock_files():
-        lock = parse_lock(lock_file.read_bytes(), str(lock_file))
+        lock = _without_leftovers(parse_lock(lock_file.read_bytes(), str(lock_file)), lock_file)
         for stage in lock.values():
             for name, expected in stage.outs.items():
                 written = Path(name)
@@ -80,6 +82,15 @@ def _lock_files() -> Iterator[Path]:
     # The studies are a DVC project of their own, in which `data` links to the pipeline's folder.
     folders = dict.fromkeys([Path.cwd().resolve(), Path("data").resolve().parent])
     yield from (folder / LOCK_FILE for folder in folders if (folder / LOCK_FILE).exists())
+
+
+def _without_leftovers(lock: Lock, lock_file: Path) -> Lock:
+    """Return the entries of stages that ``dvc.yaml`` still has; DVC removes no others."""
+    pipeline = lock_file.with_name(DVC_FILE.name)
+    if not pipeline.exists():
+        return lock
+    stages = read_section("stages", pipeline)
+    return {run: entry for run, entry in lock.items() if run.split("@")[0] in stages}
 
 
 def _check(path: Path, expected: str) -> None:

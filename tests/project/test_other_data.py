@@ -23,7 +23,7 @@ from pipeline.runtime.params import load_section
 STAGES = [stage for stage in House(ROOT).stages if stage.folder == Path()]
 LETTERS = [f"letter {chr(97 + number)}" for number in range(26)]
 CLOTHES = ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker"]
-CLOTHES += ["Bag", "Ankle boot"]
+CLOTHES += ["Bag", "<b>$_{$ boot"]
 
 
 def idx(array: NDArray[Any], code: int) -> bytes:

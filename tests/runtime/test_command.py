@@ -92,7 +92,7 @@ def test_pipeline_that_cannot_be_read_is_named() -> None:
 def test_inputs_are_looked_at_only_where_dvc_runs_the_stage(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    Path("dvc.lock").write_text("stages: {one: {outs: [{path: data.npy, md5: another}]}}")
+    Path("dvc.lock").write_text("stages: {train: {outs: [{path: data.npy, md5: another}]}}")
     with dependencies_unchanged("train", load_train):
         pass
     monkeypatch.setenv("DVC_STAGE", "train")

@@ -182,3 +182,22 @@ def test_studies_ask_the_lock_of_the_project_whose_data_they_link_to(
     (folder / "dvc.lock").write_text("<<<<<<< HEAD\n")
     with pytest.raises(PipelineError, match=r"dvc\.lock: not a lock file"):
         check_inputs(map(Path, inputs))
+
+
+def test_stages_that_the_pipeline_has_no_more_are_not_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DVC leaves their entries in the lock file when somebody renames or removes a stage."""
+    monkeypatch.chdir(tmp_path)
+    Path("x.txt").write_text("new")
+    Path("dvc.lock").write_text(
+        "stages: {old: {outs: [{path: x.txt, md5: other}]}, "
+        "later: {deps: [{path: x.txt, md5: older}], outs: [{path: y.txt, md5: aa}]}}"
+    )
+    Path("dvc.yaml").write_text("stages: {old: {cmd: x}, later: {cmd: x}}")
+    with pytest.raises(PipelineError, match=r"x\.txt: not what its stage wrote"):
+        check_inputs([Path("x.txt")])
+    with pytest.raises(PipelineError, match="stage 'later' is out of date"):
+        check_inputs([Path("y.txt")])
+    Path("dvc.yaml").write_text("stages: {new: {cmd: x}, later: {cmd: x}}")
+    check_inputs([Path("x.txt"), Path("y.txt")])

@@ -165,7 +165,16 @@ def test_class_without_training_images_is_told_and_one_of_two_images_is_on_eithe
         assert (arrays[f"{part}_labels"] == 9).sum() == 1
 
 
-@pytest.mark.parametrize("names", [["a"], ["a"] * 10, list("abcdefghijk"), [*"abcdefghi", ""]])
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["a"],
+        ["a"] * 10,
+        list("abcdefghijk"),
+        list("aabcdefghij"),
+        *([*"abcdefghi", odd] for odd in ("", "j ", "\u202e", "j\nk")),
+    ],
+)
 def test_names_that_are_not_one_for_each_class_are_refused(names: list[str]) -> None:
     with pytest.raises(ValueError, match="class_names"):
         preprocess_params(class_names=names)

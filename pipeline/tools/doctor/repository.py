@@ -5,14 +5,16 @@ from pathlib import Path
 from pipeline.history.revisions import git
 from pipeline.tools.doctor.checkup import Finding, good, note, problem, some
 
-# Where DVC keeps the commit that an experiment in the workspace started from, while it runs.
-RUNNING = "refs/exps/exec/EXEC_BASELINE"
-DATA = "data"
+# What Git has while it is at it, and how it goes on. (REBASE_HEAD stays after the end.)
 GO_ON = {
     "MERGE_HEAD": "git commit",
     "CHERRY_PICK_HEAD": "git cherry-pick --continue",
-    "REBASE_HEAD": "git rebase --continue",
+    "REVERT_HEAD": "git revert --continue",
+    "rebase-merge": "git rebase --continue",
 }
+# Where DVC keeps the commit that an experiment in the workspace started from, while it runs.
+RUNNING = "refs/exps/exec/EXEC_BASELINE"
+DATA = "data"
 
 
 def repository(folder: Path) -> Finding | None:
@@ -29,20 +31,24 @@ def repository(folder: Path) -> Finding | None:
             f"Make it a folder, and have only DVC's cache on the other disk: `rm {DATA}`, `dvc "
             "cache dir /other/disk`, `dvc config cache.type symlink`, `dvc checkout`",
         )
+    begun = [
+        name for name in GO_ON if (folder / said("rev-parse", "--git-path", name).strip()).exists()
+    ]
     unmerged = sorted({line.split("\t")[1] for line in said("ls-files", "-u").splitlines()})
-    if unmerged:
-        begun = (name for name in GO_ON if said("rev-parse", "--quiet", "--verify", name))
-        go_on = GO_ON[next(begun, "MERGE_HEAD")]
+    if begun or unmerged:
+        go_on = GO_ON[begun[0] if begun else "MERGE_HEAD"]
         return problem(
-            f"a merge waits for {some(unmerged)}",
+            f"a merge waits for {some(unmerged)}" if unmerged else "a merge is not finished",
             f"Resolve what is yours, `dvc repro` for the results, `git add --update`, `{go_on}`",
         )
+    baseline = said("rev-parse", "--quiet", "--verify", RUNNING)
     is_detached = not said("symbolic-ref", "--quiet", "HEAD")
-    if is_detached and said("rev-parse", "--quiet", "--verify", RUNNING):
+    if is_detached and baseline and baseline == said("rev-parse", "HEAD"):
         return problem(
             "an experiment (`dvc exp run`) runs here, or was killed: HEAD is on no branch, and "
             "params.yaml has its values",
-            "If none runs: `git stash`, `git checkout -`, `dvc checkout`; the stash has the values",
+            "If none runs: `git stash`, `git checkout -`, `dvc checkout`, "
+            f"`git update-ref -d {RUNNING}`; the stash has the values",
         )
     if said("rev-parse", "--is-shallow-repository").strip() == "true":
         return note(

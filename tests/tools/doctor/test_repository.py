@@ -88,6 +88,7 @@ def test_results_of_two_branches_are_settled_by_repro(
     )
     assert project.repro() == ["train"]
     project.run("git", "add", "--update")
+    assert found(project).found == "a merge is not finished"
     project.run(
         "git", *go_on.split(), *(["--no-edit"] if go_on == "commit" else []), GIT_EDITOR=":"
     )
@@ -108,7 +109,8 @@ def test_killed_experiment_is_named_and_the_branch_is_one_command_away(project: 
     finding = found(project)
     assert finding.verdict == "problem"
     assert "an experiment (`dvc exp run`) runs here, or was killed" in finding.found
-    for command in ("git stash", "git checkout -", "dvc checkout"):
+    forget = "git update-ref -d refs/exps/exec/EXEC_BASELINE"
+    for command in ("git stash", "git checkout -", "dvc checkout", forget):
         assert f"`{command}`" in finding.advice
         project.run(*command.split())
     assert found(project).verdict == "good"
@@ -116,6 +118,8 @@ def test_killed_experiment_is_named_and_the_branch_is_one_command_away(project: 
     assert "epochs: 1" in (project.folder / "params.yaml").read_text()
     assert project.repro() == []
     assert "99" in project.run("git", "stash", "show", "--patch")
+    project.run("git", "checkout", "--quiet", "--detach")
+    assert found(project).verdict == "good"
 
 
 def test_link_in_place_of_the_data_and_a_shallow_clone_are_named(
