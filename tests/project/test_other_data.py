@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from html import unescape
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -148,7 +149,7 @@ def test_form_of_data_is_a_change_of_parameters(
     assert by_class["class"].tolist() == sorted({*actual, *predicted})
 
     page = Path("reports/index.html").read_text(encoding="utf-8")
-    text = re.sub(r"<(style|script)\b.*?</\1>|<[^>]*>", " ", page, flags=re.DOTALL)
+    text = unescape(re.sub(r"<(style|script)\b.*?</\1>|<[^>]*>", " ", page, flags=re.DOTALL))
     assert "digit" not in text.lower()
     assert ('class="matrix' in page) == (form.classes <= 20)
     for label in actual[actual != predicted].head(3):
