@@ -60,9 +60,12 @@ def _contradictions(found: Provenance, result: str | None) -> Iterator[str]:
     )
     read = disagreements({run: found.lock[run] for run in known})
     for run, stage in known.items():
+        locked, listed = found.lock[run], pipeline[stage]
         # Those of a matrix have names with parts that only DVC knows.
-        if run == stage and found.lock[run].outs.keys() != outs[stage].keys():
+        if run == stage and locked.outs.keys() != listed.outs.keys():
             yield f"stage {run!r} has written other files than {place} lists"
+        if run == stage and locked.deps.keys() != listed.deps.keys():
+            yield f"stage {run!r} has read other files than {place} lists"
         for path in read.get(run, []):
             yield f"stage {run!r} has read another {path} than there is"
     in_git = {path for stage in wanted for path, is_cached in outs[stage].items() if not is_cached}

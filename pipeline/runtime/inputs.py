@@ -73,7 +73,7 @@ def check_inputs(paths: Iterable[Path]) -> None:
             if name in last | upstream(lock, last):
                 raise PipelineError(
                     f"stage {name!r} is out of date: it has read another {read[0]} than there is "
-                    f"now. `dvc repro {name}` first"
+                    f"now. `dvc repro {name}` first (if {DVC_FILE} has it frozen, take that out)"
                 )
 
 

@@ -57,9 +57,15 @@ def preprocess(
         pixels = images.shape[1:]
         kept, held = len(labels) - params.validation_size, params.validation_size
         print(f"{kept} training and {held} validation images of {pixels[0]} x {pixels[1]} pixels")
-        if absent := sorted({*range(params.classes)} - {*labels.tolist()}):
-            names = ", ".join(str(label + params.first_label) for label in absent)
-            print(f"No training image has label {names}: is preprocess.classes right?")
+        learned = {*labels.tolist()}
+        if len(learned) == 1:
+            raise PipelineError(
+                f"{raw_train_labels}: expected at least two classes, every image has "
+                f"{_as_written(learned, params)} (column preprocess.label_column)"
+            )
+        if absent := {*range(params.classes)} - learned:
+            names = _as_written(absent, params)
+            print(f"No training image has {names}: is preprocess.classes right?")
     with open_raw(raw_test_images, raw_test_labels) as (images, labels_file):
         if images.shape[1:] != pixels:
             raise PipelineError(
@@ -67,9 +73,19 @@ def preprocess(
                 f"but {raw_train_images} of {pixels}"
             )
         labels = read_labels(labels_file, params)
+        if unknown := {*labels.tolist()} - learned:
+            raise PipelineError(
+                f"{raw_test_labels} has {_as_written(unknown, params)}, "
+                f"which no image of {raw_train_labels} has: a network cannot learn it"
+            )
         write_images(images, {test_images: np.ones(len(labels), bool)}, params)
         write_labels(test_labels, labels)
         print(f"{len(labels)} test images")
+
+
+def _as_written(classes: set[int], params: PreprocessParams) -> str:
+    """Return classes as the labels that the raw files have for them."""
+    return "label " + ", ".join(str(label + params.first_label) for label in sorted(classes))
 
 
 def write_labels(path: Path, labels: NDArray[np.uint8]) -> None:

@@ -97,6 +97,11 @@ def other_output(project: Project) -> None:
     replace(project, "dvc.yaml", "deps: .reports/curves.csv, ", "deps: [")
 
 
+def other_input(project: Project) -> None:
+    new = "deps: [params.yaml, evaluate.py, model]"
+    replace(project, "dvc.yaml", r"deps: .evaluate.py, model.", new)
+
+
 # Name, what somebody does, what of it makes the predictions doubtful, and what else there is.
 KINDS: list[tuple[str, Callable[[Project], object], list[str], list[str]]] = [
     (
@@ -161,6 +166,12 @@ KINDS: list[tuple[str, Callable[[Project], object], list[str], list[str]]] = [
         "another output",
         other_output,
         ["stage 'train' has written other files than dvc.yaml lists"],
+        ["stage 'plot' has read other files than dvc.yaml lists"],
+    ),
+    (
+        "another input",
+        other_input,
+        ["stage 'evaluate' has read other files than dvc.yaml lists"],
         [],
     ),
     (

@@ -95,6 +95,8 @@ def test_seed_decides_the_split(raw: Path, tmp_path: Path) -> None:
         (lambda x, y: (x[:, :5], y), "square images, found 5 x 6"),
         (lambda x, y: (x[:0], y[:0]), "expected images, found none"),
         (lambda x, y: (x[:, :5, :5], y), "images of .*6, 6.* but .*5, 5"),
+        (lambda x, y: (x, np.minimum(y, 7)), "test.* has label 8, 9, which no image of .*train"),
+        (lambda x, y: (x, np.full_like(y, 7)), "at least two classes, every image has label 7 "),
     ],
 )
 def test_bad_data_are_refused_with_the_fact(
