@@ -246,10 +246,12 @@ def git(
 
 
 def git_reason(failed: "subprocess.CompletedProcess[bytes]") -> str:
-    """Return what Git says of a failure; after the line that counts, it may give advice."""
+    """Return what Git says of a failure, with the commands that it advises."""
     lines = failed.stderr.decode(errors="replace").splitlines()
     fatal = [line.removeprefix("fatal: ") for line in lines if line.startswith("fatal: ")]
-    return next(iter(fatal + lines), f"exit code {failed.returncode}")
+    what = next(iter(fatal + lines), f"exit code {failed.returncode}")
+    commands = [f"`{line.strip()}`" for line in lines if line.startswith("\tgit ")]
+    return ", ".join([what, *commands])
 
 
 def without_repository(environment: Mapping[str, str]) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pipeline.history.revisions import git
+from pipeline.history.revisions import git, git_reason
 from pipeline.tools.doctor.checkup import Finding, good, note, problem, some
 
 # What Git has while it is at it, and how it goes on. (REBASE_HEAD stays after the end.)
@@ -18,13 +18,21 @@ DATA = "data"
 
 
 def repository(folder: Path) -> Finding | None:
-    """Return whether the project is in the state of a commit; None where there is no Git."""
+    """Return whether the project is in the state of a commit; None where DVC is to need no Git."""
+    from dvc.config import Config
 
     def said(*arguments: str) -> str:
         return git(*arguments, folder=folder).stdout.decode()
 
-    if not said("rev-parse", "--git-dir"):
-        return None
+    asked = git("rev-parse", "--git-dir", folder=folder)
+    if asked.returncode:
+        none_needed = Config(str(folder / ".dvc"))["core"].get("no_scm")
+        missing = problem(
+            f"Git finds no repository, without which DVC does not run: {git_reason(asked)}",
+            "Run what Git advises there; where the history is missing, as in a ZIP: `git init`, "
+            "`git add --all`, `git commit`",
+        )
+        return None if none_needed else missing
     if (folder / DATA).is_symlink():
         return problem(
             f"{DATA}/ is a link, which DVC refuses once an output changes",

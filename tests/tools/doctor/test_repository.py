@@ -1,7 +1,10 @@
 """What merges, killed experiments and links leave behind, with real Git and real ``dvc``."""
 
 import os
+import re
+import shutil
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -9,6 +12,7 @@ from conftest import Project, copied
 from in_process import in_project
 from scripts import replace, scripts_project
 
+from pipeline.history.revisions import git_reason
 from pipeline.tools.doctor.checkup import Finding
 from pipeline.tools.doctor.repository import repository
 
@@ -141,3 +145,37 @@ def test_link_in_place_of_the_data_and_a_shallow_clone_are_named(
     shallow = tmp_path / "shallow"
     project.run("git", "clone", "--quiet", "--depth=1", f"file://{project.folder}", str(shallow))
     assert found(Project(shallow, project.home)).found.startswith("a shallow clone")
+
+
+def test_folder_without_a_repository_is_named_unless_dvc_is_to_need_none(
+    project: Project,
+) -> None:
+    """As a ZIP file of the project has none, and Git refuses one that somebody else owns."""
+    shutil.rmtree(project.folder / ".git")
+    finding = found(project)
+    assert finding.verdict == "problem"
+    assert "not a git repository" in finding.found
+    assert "is not a git repository" in project.run("dvc", "repro", status=255)
+    for command in re.findall("`(git .*?)`", finding.advice):
+        project.run(*command.split(), *(["-m", "x"] if command == "git commit" else []))
+    assert found(project).verdict == "good"
+    project.repro()
+    shutil.rmtree(project.folder / ".git")
+    project.run("dvc", "config", "core.no_scm", "true")
+    project.repro()
+    with in_project(project):
+        assert repository(project.folder) is None
+
+
+def test_command_that_git_advises_is_told() -> None:
+    """Git's own words where somebody else owns the folder, as in a container."""
+    said = (
+        "fatal: detected dubious ownership in repository at '/x'\n"
+        "To add an exception for this directory, call:\n\n"
+        "\tgit config --global --add safe.directory /x\n"
+    )
+    failed = subprocess.CompletedProcess([], 128, b"", said.encode())
+    assert git_reason(failed) == (
+        "detected dubious ownership in repository at '/x', "
+        "`git config --global --add safe.directory /x`"
+    )
