@@ -84,4 +84,6 @@ def _docstring(file: Path) -> str:
 
 
 if __name__ == "__main__":
+    if not __package__:
+        sys.exit("pipeline: run it in the project's folder, as `python -m pipeline`")
     main()

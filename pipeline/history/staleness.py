@@ -6,7 +6,7 @@ reports that are gone for unchanged. So this asks DVC's own objects.
 """
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,11 +107,18 @@ def _reasons(stage: Any, repo: Repo) -> Iterator[str]:
         yield "changed command"
     for entry in [*stage.deps, *stage.outs]:
         path = Path(os.path.relpath(entry.fs_path, repo.root_dir)).as_posix()
-        for state in entry.status().values():
+        for state in _states(entry.status):
             if isinstance(state, dict):  # of the entries in a parameter file
                 yield from (f"{path}: {key} {change}" for key, change in state.items())
             elif change := _change(entry, state, repo):
                 yield f"{path} {change}"
+
+
+def _states(status: Callable[[], Mapping[str, Any]]) -> list[Any]:
+    try:
+        return list(status().values())
+    except FileNotFoundError:  # in a folder, a link into a cache that is gone
+        return ["deleted"]
 
 
 def _change(entry: Any, state: str, repo: Repo) -> str:
@@ -126,7 +133,7 @@ def _change(entry: Any, state: str, repo: Repo) -> str:
         repo: The project.
     """
     if state == "not in cache" and entry.exists:  # so DVC has not looked at it
-        state = next(iter(entry.workspace_status().values()), "")
+        state = next(iter(_states(entry.workspace_status)), "")
     if state not in {"deleted", "not in cache"}:
         return state
     if not entry.hash_info:

@@ -125,6 +125,13 @@ def test_mistyped_command_suggests_the_nearest(words: list[str], meant: str) -> 
     assert result.stderr.count("\n") == 1
 
 
+def test_folder_called_as_a_program_says_how_to_call_it() -> None:
+    command = [sys.executable, "pipeline", "stale"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr == "pipeline: run it in the project's folder, as `python -m pipeline`\n"
+
+
 @pytest.mark.parametrize("words", [["--help"], ["stage"], ["nothing"]])
 def test_front_door_imports_nothing_but_the_standard_library(words: list[str]) -> None:
     def imported(*command: str) -> set[str]:

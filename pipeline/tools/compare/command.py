@@ -51,7 +51,8 @@ def compare(base: Revision, revision: Revision, margin: float) -> Comparison:
 def _predictions(revision: Revision) -> pd.DataFrame:
     content = revision.read(PREDICTIONS_FILE)
     if content is None:
-        raise PipelineError(f"{revision}: no {PREDICTIONS_FILE} there")
+        back = "" if revision.commit else "; `dvc repro` or `git checkout reports` brings it back"
+        raise PipelineError(f"{revision}: no {PREDICTIONS_FILE} there{back}")
     return parse_predictions(content, f"{revision}: {PREDICTIONS_FILE}")
 
 

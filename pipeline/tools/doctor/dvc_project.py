@@ -68,6 +68,13 @@ def files(folder: Path) -> Finding:
     DVC does not read a file of the size and time that it remembers, so it calls damage up to date.
     """
     with opened(folder) as repo:
+        paths = [Path(out.fs_path) for out in repo.index.outs]
+        links = [file for path in paths for file in (path, *path.rglob("*")) if file.is_symlink()]
+        if gone := [str(link.relative_to(folder)) for link in links if not link.exists()]:
+            return problem(
+                f"links into a cache that is gone: {some(gone)}",
+                "Connect the disk that `dvc cache dir` names; if it is lost, `dvc repro`",
+            )
         taken = {
             str(Path(out.fs_path).relative_to(repo.root_dir)): out.hash_info.value
             for out in repo.index.outs

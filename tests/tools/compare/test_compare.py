@@ -206,7 +206,10 @@ def test_errors_are_one_line_and_exit_code_2(project: Project) -> None:
         "compare: workspace: reports/predictions.csv: expected columns"
     )
     predictions.unlink()
-    assert error(project, "main") == "compare: workspace: no reports/predictions.csv there"
+    assert error(project, "main") == (
+        "compare: workspace: no reports/predictions.csv there; "
+        "`dvc repro` or `git checkout reports` brings it back"
+    )
     project.commit("No predictions")
     assert re.fullmatch(
         r"compare: HEAD \(\w{7}\): no reports/predictions.csv there", error(project, "main", "HEAD")

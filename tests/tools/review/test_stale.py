@@ -14,6 +14,7 @@ from scripts import files_of, replace, scripts_project
 
 from pipeline.history.dvc_command import dvc_environment
 from pipeline.history.staleness import staleness
+from pipeline.tools.doctor.dvc_project import files
 
 STAGES = ["prepare", "train", "evaluate", "plot", "survey"]
 UP_TO_DATE = "Up to date: the pipeline's results are those of its code and its parameters."
@@ -253,6 +254,23 @@ def test_data_that_are_there_are_looked_at_with_and_without_a_cache(pair: Pair) 
         "evaluate": ["model.txt modified"],
         "survey": ["data modified"],
     }
+
+
+def test_links_into_a_cache_that_is_gone_count_as_absent(pair: Pair) -> None:
+    """Which makes ``dvc status`` fail."""
+    original, cache = pair.original, pair.original.folder / ".dvc/cache"
+    original.run("dvc", "config", "--local", "cache.type", "symlink")
+    original.run("dvc", "checkout", "--relink")
+    assert next((original.folder / "data").iterdir()).is_symlink()
+    cache.rename(cache.with_name("elsewhere"))
+    original.run("dvc", "status", status=255)
+    assert stale(original) == ({}, [])
+    with in_project(original):
+        finding = files(original.folder)
+    assert finding.found.startswith("links into a cache that is gone: ")
+    assert set(original.repro()) == {"prepare", "train"}
+    with in_project(original):
+        assert files(original.folder).verdict == "good"
 
 
 LOOP = """\
