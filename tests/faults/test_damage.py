@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from conftest import NAMES, PATIENCE, ROOT, Project
 from contract import House
+from scripts import without_privileges
 from states import FULL, assert_undisturbed, lock, make_repro, outputs, record
 
 from pipeline.history.lineage import read_lock
@@ -17,13 +18,6 @@ from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.inputs import check_inputs
 from pipeline.runtime.lock import md5
 from pipeline.tools.doctor.dvc_files import run_cache
-
-# Root may read everything; so that it, too, meets a file that it may not read.
-WITHOUT_PRIVILEGES = [
-    "setpriv",
-    "--bounding-set=-dac_override,-dac_read_search",
-    "--inh-caps=-dac_override,-dac_read_search",
-]
 
 
 def rewrite(path: Path, content: bytes | bytearray) -> None:
@@ -71,14 +65,7 @@ CACHED = [*FOLDERS, *(path for path in OUTPUTS if path.startswith("data/"))]
 
 def repro(project: Project) -> tuple[int, str]:
     """Run ``dvc repro`` as a user without privileges; return exit code and output."""
-    command = ["dvc", "repro"]
-    if os.geteuid() == 0:
-        if shutil.which("setpriv") is None:
-            pytest.skip(
-                "needs setpriv where root runs it; would have shown files that it cannot read"
-            )
-        command = [*WITHOUT_PRIVILEGES, *command]
-    process = project.start(*command)
+    process = project.start(*without_privileges(), "dvc", "repro")
     output, _ = process.communicate(timeout=PATIENCE)
     return process.returncode, output
 

@@ -1,6 +1,5 @@
 """Surroundings that few have: ``dvc repro`` gives the same lock in all of them."""
 
-import os
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -8,8 +7,8 @@ from pathlib import Path
 
 import pytest
 from conftest import Project, finish
+from scripts import without_privileges
 from states import FULL, assert_undisturbed, record
-from test_damage import WITHOUT_PRIVILEGES
 
 pytestmark = pytest.mark.slow
 FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
@@ -70,7 +69,7 @@ def test_place_changes_no_bit(
     shutil.copytree(data_set, mirror)
     for path in (*mirror.iterdir(), mirror):
         path.chmod(path.stat().st_mode & ~0o222)
-    command = [*(WITHOUT_PRIVILEGES if os.geteuid() == 0 else []), "dvc", "repro"]
+    command = [*without_privileges(), "dvc", "repro"]
     # A shell tells programs by which name it entered the folder.
     output = Project(entered, project.home).run(
         *command, PWD=str(entered), MNIST_MIRROR=str(mirror), LC_ALL="C"
@@ -85,7 +84,7 @@ def test_read_only_data_are_enough_where_nothing_writes_them(
 ) -> None:
     for path in [*(reproduced.folder / "data").rglob("*"), reproduced.folder / "data"]:
         path.chmod(path.stat().st_mode & ~0o222)
-    command = [*(WITHOUT_PRIVILEGES if os.geteuid() == 0 else []), "dvc", "repro"]
+    command = [*without_privileges(), "dvc", "repro"]
     try:
         assert "Running stage" not in reproduced.run(*command)
         assert_undisturbed(reproduced, original[0])

@@ -40,7 +40,7 @@ try:
     from pipeline.tools.doctor.installation import gpu, packages, python
     from pipeline.tools.doctor.repair import repair
     from pipeline.tools.doctor.repository import repository
-    from pipeline.tools.doctor.storage import cache, disk
+    from pipeline.tools.doctor.storage import cache, disk, rights
 except (ImportError, SyntaxError, TypeError) as error:  # the last two: an old Python
     sys.exit(
         "doctor: expected Python 3.11 to 3.13 with the packages of requirements.lock, found "
@@ -69,6 +69,7 @@ CHECKS: Mapping[str, Check] = {
 DVC_FILES: Mapping[str, Check] = {"dvc.lock": lock_file, "rwlock": rwlock, "DVC": dvc}
 DVC_CHECKS: Mapping[str, Check] = {
     "outputs": files,
+    "rights": rights,
     "DVC cache": cache,
     "DVC run cache": run_cache,
     "DVC remotes": remote,

@@ -1,6 +1,7 @@
-"""Storage: the objects in DVC's cache, and the space on the disk."""
+"""Storage: the objects in DVC's cache, what may be written, and the space on the disk."""
 
 import json
+import os
 import re
 import shlex
 import shutil
@@ -63,6 +64,27 @@ def _outputs(folder: Path, objects: Mapping[str, Path]) -> dict[str, list[str]]:
                 for file in json.loads(objects[recorded].read_bytes()):
                     found[file["md5"]].append(f"{path}/{file['relpath']}")
     return found
+
+
+def rights(folder: Path) -> Finding:
+    """Return whether DVC may write where it has to.
+
+    It would train first, and then not record the result.
+    """
+    with opened(folder) as repo:
+        outputs = [Path(out.fs_path) for out in repo.index.outs]
+        places = [Path(repo.cache.local.path), Path(repo.tmp_dir)]
+    inner = [path for place in places for path in place.glob("*")]
+    folders = [path for out in outputs for path in (out, out.parent) if path.is_dir()]
+    asked = [path for path in {folder, *places, *inner, *folders} if path.exists()]
+    denied = sorted(shown(path, folder) for path in asked if not os.access(path, os.W_OK))
+    if not denied:
+        return good("DVC may write its cache, and stages their outputs")
+    return problem(
+        f"must not be written here: {some(denied)}",
+        f"`ls -ld {shlex.quote(denied[0])}` says whose it is. Make it yours with `sudo chown`; a "
+        "cache that several use: `dvc config cache.shared group`; a disk: mount it for writing",
+    )
 
 
 def disk(folder: Path) -> Finding:

@@ -56,7 +56,8 @@ def test_half_of_a_set_up_is_looked_at_as_far_as_it_goes(whole: Project) -> None
     (whole.folder / "pyproject.toml").unlink()
     (whole.folder / "requirements.lock").write_text("not-a-package==1.0\n")
     (whole.folder / "requirements-gpu.lock").write_text("not-a-package==1.0\n")
-    assert list(problems_of(whole)) == ["Python", "packages", "GPU", "dvc.lock", "DVC"]
+    expected = ["Python", "packages", "GPU", "Git", "dvc.lock", "DVC"]
+    assert list(problems_of(whole)) == expected
 
 
 def test_what_a_kill_has_cut_off_is_named_and_the_advice_repairs_it(whole: Project) -> None:

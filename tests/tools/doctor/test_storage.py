@@ -1,12 +1,14 @@
 import json
 import os
+import sys
 from pathlib import Path
 
 import pytest
-from conftest import Project
+from conftest import ROOT, Project
+from scripts import without_privileges
 
 from pipeline.runtime.lock import md5
-from pipeline.tools.doctor.storage import CHECKPOINTS, cache, disk
+from pipeline.tools.doctor.storage import CHECKPOINTS, cache, disk, rights
 from pipeline.training.checkpoint import CHECKPOINTS as WRITTEN
 
 pytestmark = pytest.mark.usefixtures("own_home")
@@ -19,6 +21,28 @@ def texts(project: Project) -> Project:
     stages = {"write": {"cmd": COMMAND, "outs": ["texts"]}}
     (project.folder / "dvc.yaml").write_text(json.dumps({"stages": stages}))
     return project
+
+
+@pytest.mark.parametrize(
+    "place", [".", ".dvc/tmp", ".dvc/tmp/lock", ".dvc/cache/files/md5", "texts"]
+)
+def test_what_must_not_be_written_is_named(texts: Project, place: str) -> None:
+    """As after `sudo dvc repro`, in a cache of somebody else, on a disk mounted for reading."""
+    texts.repro()
+    assert rights(texts.folder).verdict == "good"
+    path = texts.folder / place
+    code = (
+        "from pathlib import Path; from pipeline.tools.doctor.storage import rights;"
+        f"print(rights(Path({str(texts.folder)!r})).found)"
+    )
+    command = [*without_privileges(), sys.executable, "-c", code]
+    mode = path.stat().st_mode
+    path.chmod(0o555)
+    try:
+        found = texts.run(*command, PYTHONPATH=str(ROOT))
+    finally:
+        path.chmod(mode)
+    assert found.strip() == f"must not be written here: {place}"
 
 
 def object_of(project: Project, path: str) -> Path:
