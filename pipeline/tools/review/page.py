@@ -32,7 +32,7 @@ class Results:
         outdated: Files and folders that have changed since its predictions were made.
         contradictions: What does not hold together in its lock file.
         lock: What DVC recorded of every stage.
-        metrics: The metrics, as JSON types.
+        metrics: The content of every file of metrics, as JSON types, by its name without ending.
         curves: The learning curves, as ``parse_curves`` returns them.
     """
 

@@ -20,7 +20,13 @@ import pandas as pd
 from pipeline.evaluation.predictions import PREDICTIONS_FILE, parse_predictions
 from pipeline.history.contradictions import contradictions
 from pipeline.history.dvc_command import dvc_environment
-from pipeline.history.provenance import METRICS_FILE, differences, outdated, parse_json, provenance
+from pipeline.history.provenance import (
+    differences,
+    outdated,
+    parse_json,
+    parse_mapping,
+    provenance,
+)
 from pipeline.history.revisions import (
     PROJECT,
     WORKSPACE,
@@ -32,6 +38,8 @@ from pipeline.history.revisions import (
 from pipeline.history.staleness import staleness
 from pipeline.report.curves import CURVES_FILE, parse_curves
 from pipeline.runtime.errors import PipelineError
+from pipeline.runtime.params import DVC_FILE
+from pipeline.runtime.yaml import parse_yaml
 from pipeline.tools.command_line import add_margin, run_tool, tool_parser
 from pipeline.tools.compare.comparison import Comparison, compare_predictions
 from pipeline.tools.page import Page, as_markdown
@@ -73,7 +81,11 @@ def report(base: Revision, margin: float, log: str) -> Page:
             outdated(origin),
             contradictions(origin, PREDICTIONS_FILE),
             origin.lock,
-            read(revision, METRICS_FILE, parse_json) or {},
+            {
+                Path(path).stem: content
+                for path in _metrics(revision)
+                if (content := read(revision, path, parse_json))
+            },
             read(revision, CURVES_FILE, parse_curves),
         )
         for revision, origin in zip(revisions, made, strict=True)
@@ -88,6 +100,18 @@ def report(base: Revision, margin: float, log: str) -> Page:
         outcomes=parse_run_log(log),
         notes=notes,
     )
+
+
+def _metrics(revision: Revision) -> list[str]:
+    """Return the files that ``dvc.yaml`` lists as metrics, as ``dvc metrics`` shows them."""
+    name = f"{revision}: {DVC_FILE}"
+    pipeline = parse_mapping(parse_yaml, revision.read(str(DVC_FILE)), name)
+    try:
+        groups = [pipeline, *(pipeline.get("stages") or {}).values()]
+        entries = [entry for group in groups for entry in group.get("metrics") or []]
+        return [path for entry in entries for path in ([entry] if type(entry) is str else entry)]
+    except (AttributeError, TypeError) as error:
+        raise PipelineError(f"{name}: a stage is malformed") from error
 
 
 def _compare(

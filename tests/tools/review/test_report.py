@@ -36,7 +36,8 @@ stages:
     cmd: python evaluate.py
     deps: [evaluate.py, model.txt]
     params: [wrong]
-    outs: [reports/metrics.json: {cache: false}, reports/predictions.csv: {cache: false}]
+    metrics: [reports/metrics.json: {cache: false}, reports/shifted.json: {cache: false}]
+    outs: [reports/predictions.csv: {cache: false}]
 """,
     "params.yaml": "length: 3\nepochs: 12\nwrong: 30\nimages: 1000\n",
     "parts.py": """
@@ -72,6 +73,7 @@ rows = [f"{n % 10},{(n + (n < wrong)) % 10},0.5" for n in range(images)]
 (reports / "predictions.csv").write_text("\\n".join(["actual,predicted,confidence", *rows, ""]))
 metrics = {"accuracy": 1 - wrong / images, "errors": wrong, "by_class": {"0": {"f1": wrong}}}
 (reports / "metrics.json").write_text(json.dumps(metrics))
+(reports / "shifted.json").write_text(json.dumps({"1": wrong / 100}))
 """,
     "room/lessons.py": "one = 1\n",
     "room/others.py": "two = 2\n",
@@ -173,12 +175,13 @@ def test_numbers_are_those_of_both_revisions_and_the_same_in_a_clone_without_dat
         ["prepare", "up to date", "1 of 1 differ"],
         ["notes", "up to date", "the same bytes"],
         ["train", "up to date", "2 of 3 differ"],
-        ["evaluate", "up to date", "2 of 2 differ"],
+        ["evaluate", "up to date", "3 of 3 differ"],
     ]
     assert found["Metrics that changed"][1:] == [
-        ["accuracy", "0.97", "0.94", "−0.03"],
-        ["errors", "30", "60", "+30"],
-        ["by_class.0.f1", "30", "60", "+30"],
+        ["metrics.accuracy", "0.97", "0.94", "−0.03"],
+        ["metrics.errors", "30", "60", "+30"],
+        ["metrics.by_class.0.f1", "30", "60", "+30"],
+        ["shifted.1", "0.3", "0.6", "+0.3"],
     ]
     assert found["What else differs"][1:] == [
         ["params.yaml", "length", "3", "4"],
@@ -221,7 +224,7 @@ def test_log_of_dvc_says_which_stages_ran(project: Project) -> None:
         ["prepare", "from the run cache", "the same bytes"],
         ["notes", "unchanged", "the same bytes"],
         ["train", "ran", "2 of 3 differ"],
-        ["evaluate", "ran", "2 of 2 differ"],
+        ["evaluate", "ran", "3 of 3 differ"],
     ]
 
 
@@ -256,7 +259,7 @@ def test_base_without_results_is_reported_all_the_same(project: Project) -> None
     found = tables(markdown)
     assert list(found) == EVERYTHING[:4]
     assert [row[2] for row in found["Stages"][1:]] == ["new"] * 4
-    assert found["Metrics that changed"][1] == ["accuracy", "none", "0.94", ""]
+    assert found["Metrics that changed"][1] == ["metrics.accuracy", "none", "0.94", ""]
     # The curves are those after, for lack of any before.
     assert found["Learning curves, on the validation set"][1][1::2] == ["", ""]
     assert "mermaid" not in markdown
@@ -272,7 +275,7 @@ def test_branch_without_results_is_reported_all_the_same(project: Project) -> No
     assert [row[1:] for row in found["Stages"][1:]] == [
         ["out of date: not in dvc.lock", "none"]
     ] * 4
-    assert found["Metrics that changed"][1] == ["accuracy", "0.97", "none", ""]
+    assert found["Metrics that changed"][1] == ["metrics.accuracy", "0.97", "none", ""]
 
 
 def test_nothing_changed_is_said_in_sentences(project: Project) -> None:
