@@ -7,7 +7,7 @@ from typing import Any
 from pipeline.history.provenance import Provenance, hash_at, located, parse_mapping
 from pipeline.history.revisions import Revision
 from pipeline.runtime.errors import PipelineError
-from pipeline.runtime.lock import Lock, LockedStage, disagreements, upstream, writers
+from pipeline.runtime.lock import Lock, LockedStage, disagreements, flat, upstream, writers
 from pipeline.runtime.params import DVC_FILE
 from pipeline.runtime.yaml import parse_yaml
 
@@ -16,8 +16,7 @@ def contradictions(found: Provenance, result: str | None = None) -> list[str]:
     """Return what does not hold together in a lock file, or between it and the other files.
 
     DVC records every stage by itself. So after ``dvc repro --single-item``, an edited report, or
-    a merge, the lock file can list a stage that ran with other inputs than there are now. Of a
-    folder that several stages fill it has no hash of the parts; such an input is not checked.
+    a merge, the lock file can list a stage that ran with other inputs than there are now.
 
     Args:
         found: The lock file, with its revision.
@@ -41,7 +40,7 @@ def refuse_contradictions(found: Provenance, result: str | None = None) -> None:
         folder = "" if found.folder == PurePosixPath() else f" in {found.folder}/"
         raise PipelineError(
             f"{found.revision}: no verdict, since the results do not hold together: "
-            f"{'; '.join(problems)}. `dvc repro`{folder} {where} brings them up to date"
+            f"{'; '.join(problems)}. `dvc repro`{folder} {where} brings them up to date, but no frozen stages"
         )
 
 
@@ -68,6 +67,7 @@ def _contradictions(found: Provenance, result: str | None) -> Iterator[str]:
             yield f"stage {run!r} has read other files than {place} lists"
         for path in read.get(run, []):
             yield f"stage {run!r} has read another {path} than there is"
+    yield from _different_params({run: found.lock[run] for run in known})
     in_git = {path for stage in wanted for path, is_cached in outs[stage].items() if not is_cached}
     written = {
         located(path, found.folder): md5
@@ -79,6 +79,17 @@ def _contradictions(found: Provenance, result: str | None) -> Iterator[str]:
     for path, md5 in sorted(written.items()):
         if (there := hash_at(path, files)) != md5:
             yield f"{path} is {'not what its stage wrote' if there else 'missing'}"
+
+
+def _different_params(lock: Lock) -> Iterator[str]:
+    """Yield which stages have run with different values of the same parameter, the first of all."""
+    seen: dict[tuple[str, str], tuple[str, Any]] = {}
+    for run, stage in lock.items():
+        for file, values in stage.params.items():
+            for key, value in flat(values):
+                first, expected = seen.setdefault((file, key), (run, value))
+                if value != expected:
+                    yield f"stages {first!r} and {run!r} have run with different values of {key}"
 
 
 def _pipeline(revision: Revision, place: str) -> tuple[Lock, dict[str, dict[str, Any]]]:

@@ -12,8 +12,14 @@ from pipeline.history.changes import Change, changes
 from pipeline.history.lineage import sources
 from pipeline.history.revisions import Revision
 from pipeline.runtime.errors import PipelineError, reason
-from pipeline.runtime.inputs import hash_of_folder
-from pipeline.runtime.lock import LOCK_FILE, Lock, parse_lock, upstream, writers
+from pipeline.runtime.lock import (
+    LOCK_FILE,
+    Lock,
+    hash_of_folder,
+    parse_lock,
+    upstream,
+    writers,
+)
 from pipeline.runtime.params import PARAMS_FILE
 from pipeline.runtime.yaml import parse_yaml
 

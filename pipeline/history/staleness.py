@@ -29,11 +29,13 @@ class Staleness:
         stages: All stages of the pipeline.
         reasons: Why, of every stage that has to run.
         following: Stages that run after these, if their inputs change.
+        frozen: Stages that it never runs, since ``dvc.yaml`` says so.
     """
 
     stages: Sequence[str]
     reasons: Mapping[str, Sequence[str]]
     following: Sequence[str]
+    frozen: Sequence[str] = ()
 
     def __bool__(self) -> bool:
         """Whether anything has to run."""
@@ -42,6 +44,8 @@ class Staleness:
     @property
     def sentence(self) -> str:
         """Which stages have to run, as a sentence."""
+        if not self and self.frozen:
+            return f"Nothing has to run. Not looked at, since frozen: {', '.join(self.frozen)}."
         if not self:
             return "Up to date: the pipeline's results are those of its code and its parameters."
         then = f"; after that, if it changes what they read: {', '.join(self.following)}"
@@ -51,7 +55,7 @@ class Staleness:
 def staleness(project: Path, environment: Mapping[str, str]) -> Staleness:
     """Return which stages ``dvc repro`` would run; missing data count as the lock file has them.
 
-    Stages that are frozen or always run are left out.
+    Stages that always run are left out; frozen ones are named.
 
     Args:
         project: Its root folder, in which the pipeline is ``dvc.yaml``.
@@ -79,6 +83,7 @@ def staleness(project: Path, environment: Mapping[str, str]) -> Staleness:
                 following=[
                     stage.name for stage in looked_at if stage in reached and stage not in stale
                 ],
+                frozen=[stage.name for stage in stages if stage.frozen],
             )
     except DvcException as error:
         cause = f": {error.__cause__}" if error.__cause__ else ""  # the place in a file, if any

@@ -1,7 +1,6 @@
 """The inputs of a stage: their files, their hashes, and the check against the lock file."""
 
-import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from pathspec import GitIgnoreSpec
@@ -10,14 +9,17 @@ from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.lock import (
     LOCK_FILE,
     Lock,
+    LockedStage,
     disagreements,
+    flat,
+    hash_of_folder,
     md5,
-    md5_of,
     parse_lock,
     upstream,
     writers,
 )
 from pipeline.runtime.params import DVC_FILE, read_section
+from pipeline.runtime.yaml import parse_yaml
 
 IGNORE_FILE = Path(".dvcignore")
 
@@ -41,23 +43,17 @@ def hash_of(path: Path, project: Path = Path()) -> str:
     return hash_of_folder({file.relative_to(path).as_posix(): md5(file) for file in files})
 
 
-def hash_of_folder(files: Mapping[str, str]) -> str:
-    """Return DVC's hash of a folder, from the MD5 of each file by its path inside the folder."""
-    listed = [{"md5": files[name], "relpath": name} for name in sorted(files)]
-    return f"{md5_of(json.dumps(listed, sort_keys=True).encode())}.dir"
-
-
 def check_inputs(paths: Iterable[Path]) -> None:
     """Make sure that files and folders have the hashes that the lock file recorded for them.
 
     DVC trusts a file of the size and time that it remembers, and an object of its cache that is
     write-protected, without reading either. What a disk or a copy has damaged would go into the
-    results. What no stage writes is left out. The stages before must agree with each other too:
-    ``dvc repro --single-item`` would mix results of two trainings.
+    results. What no stage writes is left out. The stages before must agree with each other, and
+    with the parameters: ``dvc repro --single-item`` would mix results of two trainings.
 
     Raises:
         PipelineError: A file or folder is another one than was written, or a stage before has
-            run with another input than there is now.
+            run with another input or another parameter than there is now.
         OSError: A file cannot be read.
     """
     mine = list(paths)
@@ -69,12 +65,26 @@ def check_inputs(paths: Iterable[Path]) -> None:
                 if any(written.is_relative_to(path) for path in mine) and written.exists():
                     _check(written, expected)
         last = {name for path in mine for name in writers(lock, path.as_posix())}
-        for name, read in disagreements(lock).items():
-            if name in last | upstream(lock, last):
+        read = disagreements(lock)
+        for name in sorted(last | upstream(lock, last)):
+            used = [*read.get(name, []), *_changed_params(lock[name], lock_file.parent)]
+            if used:
                 raise PipelineError(
-                    f"stage {name!r} is out of date: it has read another {read[0]} than there is "
+                    f"stage {name!r} is out of date: it has used another {used[0]} than there is "
                     f"now. `dvc repro {name}` first (if {DVC_FILE} has it frozen, take that out)"
                 )
+
+
+def _changed_params(stage: LockedStage, folder: Path) -> list[str]:
+    """Return the keys whose values are others now than when a stage has run."""
+    changed = []
+    for file, values in stage.params.items():
+        try:
+            now = dict(flat(parse_yaml((folder / file).read_bytes())))
+        except (OSError, ValueError, AttributeError):
+            continue  # no YAML; DVC reads others too
+        changed += [key for key, value in flat(values) if now.get(key, value) != value]
+    return changed
 
 
 def _lock_files() -> Iterator[Path]:

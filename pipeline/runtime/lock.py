@@ -1,8 +1,9 @@
 """``dvc.lock``: what every stage read and wrote when it last ran."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,13 @@ class LockedStage:
         deps: MD5 by path, of what it read; of a folder it ends in ".dir".
         params: Values by key, by parameter file.
         outs: MD5 by path, of what it wrote.
+        files: How many there were in each folder that it read, by path.
     """
 
     deps: Mapping[str, str]
     params: Mapping[str, Mapping[str, Any]]
     outs: Mapping[str, str]
+    files: Mapping[str, int] = field(default_factory=dict)
 
 
 Lock = Mapping[str, LockedStage]
@@ -45,6 +48,11 @@ def parse_lock(content: bytes, name: str) -> Lock:
                     str(file): dict(values) for file, values in entry.get("params", {}).items()
                 },
                 outs=_hashes(entry.get("outs", [])),
+                files={
+                    str(dep["path"]): int(dep["nfiles"])
+                    for dep in entry.get("deps", [])
+                    if dep.get("nfiles")
+                },
             )
             for stage, entry in stages.items()
         }
@@ -79,14 +87,46 @@ def disagreements(lock: Lock) -> dict[str, list[str]]:
 
     Returns:
         Paths by stage, without the stages that agree. A folder that several stages fill is left
-        out, since the lock file has no hash of it as an output.
+        out if there is anything else in it.
     """
     written = {path: md5 for stage in lock.values() for path, md5 in stage.outs.items()}
     found = {
-        name: [path for path, md5 in stage.deps.items() if written.get(path, md5) != md5]
+        name: [
+            path
+            for path, md5 in stage.deps.items()
+            if _written(path, written, stage.files.get(path), md5) != md5
+        ]
         for name, stage in lock.items()
     }
     return {name: paths for name, paths in found.items() if paths}
+
+
+def _written(path: str, written: Mapping[str, str], count: int | None, read: str) -> str:
+    """Return the hash of an input as stages wrote it; the one that was read, if none is known."""
+    if path in written or count is None:
+        return written.get(path, read)
+    inside = {
+        out.removeprefix(f"{path}/"): md5
+        for out, md5 in written.items()
+        if out.startswith(f"{path}/")
+    }
+    known = len(inside) == count and not any(md5.endswith(".dir") for md5 in inside.values())
+    return hash_of_folder(inside) if known else read
+
+
+def flat(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield parameters one by one, with their keys in full, such as ``train.seed``."""
+    for key, value in values.items():
+        if isinstance(value, Mapping) and value:
+            yield from ((f"{key}.{inner}", found) for inner, found in flat(value))
+        else:
+            yield key, value
+
+
+def hash_of_folder(files: Mapping[str, str]) -> str:
+    """Return DVC's hash of a folder, from the MD5 of each file by its path inside the folder."""
+    listed = [{"md5": files[name], "relpath": name} for name in sorted(files)]
+    return f"{md5_of(json.dumps(listed, sort_keys=True).encode())}.dir"
 
 
 def md5_of(content: bytes) -> str:

@@ -33,6 +33,7 @@ stages:
   plot:
     cmd: cat reports/curves.csv reports/predictions.csv > reports/page.html
     deps: [reports/curves.csv, reports/predictions.csv]
+    params: [epochs]
     outs: [reports/page.html: {cache: false}]
 """,
     "params.yaml": "epochs: 9\n",
@@ -64,6 +65,11 @@ def project(master: Project, tmp_path: Path) -> Project:
 def train_alone(project: Project) -> None:
     replace(project, "params.yaml", "9", "2")
     project.run("dvc", "repro", "train")
+
+
+def draw_alone(project: Project) -> None:
+    replace(project, "params.yaml", "9", "2")
+    project.run("dvc", "repro", "--single-item", "plot")
 
 
 def unlock(*names: str) -> Callable[[Project], None]:
@@ -108,7 +114,16 @@ KINDS: list[tuple[str, Callable[[Project], object], list[str], list[str]]] = [
         "trained alone",
         train_alone,
         ["stage 'evaluate' has read another model than there is"],
-        ["stage 'plot' has read another reports/curves.csv than there is"],
+        [
+            "stage 'plot' has read another reports/curves.csv than there is",
+            "stages 'train' and 'plot' have run with different values of epochs",
+        ],
+    ),
+    (
+        "drawn alone",
+        draw_alone,
+        [],
+        ["stages 'train' and 'plot' have run with different values of epochs"],
     ),
     (
         "report edited",
@@ -215,7 +230,7 @@ def test_a_model_that_is_worse_is_not_called_identical(project: Project) -> None
     project.commit("Epochs")
     expected = (
         "no verdict, since the results do not hold together: stage 'evaluate' has read another "
-        "model than there is. `dvc repro` there brings them up to date"
+        "model than there is. `dvc repro` there brings them up to date, but no frozen stages"
     )
     for arguments in (["main", "HEAD"], ["HEAD", "main"], ["main", "branch", "--fail-if-worse"]):
         assert expected in call(project, "compare", *arguments, status=2)

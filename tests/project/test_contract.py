@@ -19,7 +19,7 @@ from contract import (
     problems_of_house,
     problems_of_stage,
 )
-from dvc.utils.serialize import modify_yaml
+from dvc.utils.hydra import apply_overrides
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from ruamel.yaml import YAML
@@ -157,8 +157,7 @@ def test_top_level_names_what_stages_write() -> None:
 def test_parameters_have_the_form_in_which_dvc_writes_them(tmp_path: Path) -> None:
     """Else ``dvc exp run -S`` would rewrite lines that it does not change."""
     copy = Path(shutil.copy(ROOT / "params.yaml", tmp_path))
-    with modify_yaml(str(copy)) as params:
-        params["train"]["seed"] = 7
+    apply_overrides(copy, ["train.seed=7"])  # as that command does
     before, after = ((ROOT / "params.yaml").read_text().splitlines(), copy.read_text().splitlines())
     assert len(before) == len(after)
     changed = [pair for pair in zip(before, after, strict=True) if pair[0] != pair[1]]

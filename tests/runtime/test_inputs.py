@@ -184,6 +184,34 @@ def test_studies_ask_the_lock_of_the_project_whose_data_they_link_to(
         check_inputs(map(Path, inputs))
 
 
+def test_stages_before_must_have_run_with_the_parameters_of_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the page would name parameters that its results were not made with."""
+    monkeypatch.chdir(tmp_path)
+    Path("model").write_text("content")
+    Path("dvc.lock").write_text(
+        "stages: {data: {outs: [{path: x, md5: aa}], params: {params.yaml: {data: {seed: 3}}}},"
+        "train: {deps: [{path: x, md5: aa}], outs: [{path: model, md5: "
+        f"{hash_of(Path('model'))}}}], params: {{params.yaml: {{a.b: {{c: 1}}, d: [1]}}}}}},"
+        "other: {params: {params.yaml: {e: 1}}}}"
+    )
+    right = "{a: {b: {c: 1}}, d: [1], data: {seed: 3}, e: 2}"
+    for params, stale in (
+        (right, None),
+        (right.replace("c: 1", "c: 1.0"), None),  # to DVC the same
+        (right.replace("c: 1", "c: 1.5"), ("train", "a.b.c")),
+        (right.replace("[1]", "[1, 2]"), ("train", "d")),
+        (right.replace("seed: 3", "seed: 4"), ("data", "data.seed")),
+    ):
+        Path("params.yaml").write_text(params)
+        if stale:
+            with pytest.raises(PipelineError, match="'{}' .* used another {} than".format(*stale)):
+                check_inputs([Path("model")])
+        else:
+            check_inputs([Path("model")])
+
+
 def test_stages_that_the_pipeline_has_no_more_are_not_asked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,7 +4,16 @@ import pytest
 
 from pipeline.history.lineage import entries, sources
 from pipeline.runtime.errors import PipelineError
-from pipeline.runtime.lock import LockedStage, md5, parse_lock, upstream, writers
+from pipeline.runtime.lock import (
+    LockedStage,
+    disagreements,
+    hash_of_folder,
+    md5,
+    md5_of,
+    parse_lock,
+    upstream,
+    writers,
+)
 
 LOCK = b"""\
 schema: '2.0'
@@ -54,6 +63,20 @@ def test_folder_is_written_by_who_writes_into_it_and_its_files_by_who_writes_it(
     assert writers(lock, "models") == {"train"}
     assert sources(lock) == {"code.py": "a", "datafile": "f"}
     assert upstream(lock, ["train"]) == {"prepare"}
+
+
+def test_folder_that_stages_fill_together_has_a_hash_unless_there_is_more_in_it() -> None:
+    outs = {"data/a/x.txt": md5_of(b"x"), "data/y.txt": md5_of(b"y")}
+    right = hash_of_folder({"a/x.txt": md5_of(b"x"), "y.txt": md5_of(b"y")})
+
+    def found(read: str, files: int, **others: str) -> dict[str, list[str]]:
+        stages = {out: LockedStage({}, {}, {out: md5}) for out, md5 in (outs | others).items()}
+        return disagreements(stages | {"plot": LockedStage({"data": read}, {}, {}, {"data": files})})
+
+    assert found(right, 2) == {}
+    assert found("another.dir", 2) == {"plot": ["data"]}
+    assert found("another.dir", 3) == {}
+    assert found("another.dir", 3, **{"data/b": "folder.dir"}) == {}
 
 
 def test_entries_are_files_and_parameters() -> None:
