@@ -40,7 +40,8 @@ def refuse_contradictions(found: Provenance, result: str | None = None) -> None:
         folder = "" if found.folder == PurePosixPath() else f" in {found.folder}/"
         raise PipelineError(
             f"{found.revision}: no verdict, since the results do not hold together: "
-            f"{'; '.join(problems)}. `dvc repro`{folder} {where} brings them up to date, but no frozen stages"
+            f"{'; '.join(problems)}. `dvc repro`{folder} {where} brings them up to date, but no "
+            "frozen stages"
         )
 
 

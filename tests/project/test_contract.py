@@ -4,6 +4,7 @@ import re
 import shutil
 import sys
 import tomllib
+from dataclasses import replace
 from functools import partial
 from importlib.metadata import packages_distributions
 from pathlib import Path
@@ -25,6 +26,7 @@ from packaging.utils import canonicalize_name
 from ruamel.yaml import YAML
 
 from pipeline.__main__ import tools
+from pipeline.runtime.lock import LOCK_FILE, disagreements, overlap, parse_lock
 from pipeline.runtime.params import load_section
 from pipeline.stages.plot import shown_parameters
 from pipeline.training.loop import TrainParams
@@ -162,6 +164,20 @@ def test_parameters_have_the_form_in_which_dvc_writes_them(tmp_path: Path) -> No
     assert len(before) == len(after)
     changed = [pair for pair in zip(before, after, strict=True) if pair[0] != pair[1]]
     assert [new.split()[:2] for _, new in changed] == [["seed:", "7"]]
+
+
+@pytest.mark.parametrize("folder", [ROOT, ROOT / "studies"])
+def test_no_output_can_change_without_the_stages_that_read_it(folder: Path) -> None:
+    """As after ``dvc repro train``: whatever judges results sees it in the lock file."""
+    lock = parse_lock((folder / LOCK_FILE).read_bytes(), "x")
+    assert disagreements(lock) == {}
+    for name, stage in lock.items():
+        for out in stage.outs:
+            readers = {
+                reader for reader, other in lock.items() if any(overlap(out, d) for d in other.deps)
+            }
+            changed = replace(stage, outs=dict(stage.outs) | {out: "another"})
+            assert disagreements({**lock, name: changed}).keys() == readers, out
 
 
 def test_results_are_in_git_and_data_are_not() -> None:

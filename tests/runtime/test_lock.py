@@ -71,7 +71,8 @@ def test_folder_that_stages_fill_together_has_a_hash_unless_there_is_more_in_it(
 
     def found(read: str, files: int, **others: str) -> dict[str, list[str]]:
         stages = {out: LockedStage({}, {}, {out: md5}) for out, md5 in (outs | others).items()}
-        return disagreements(stages | {"plot": LockedStage({"data": read}, {}, {}, {"data": files})})
+        plot = LockedStage({"data": read}, {}, {}, {"data": files})
+        return disagreements(stages | {"plot": plot})
 
     assert found(right, 2) == {}
     assert found("another.dir", 2) == {"plot": ["data"]}
