@@ -15,6 +15,12 @@ GO_ON = {
 # Where DVC keeps the commit that an experiment in the workspace started from, while it runs.
 RUNNING = "refs/exps/exec/EXEC_BASELINE"
 DATA = "data"
+MOVE_CACHE = (
+    "`mv .dvc/cache /other/disk/cache`,",
+    "`dvc cache dir --local /other/disk/cache`,",
+    "`dvc config --local cache.type symlink`,",
+    "`dvc checkout --relink`",
+)
 
 
 def repository(folder: Path) -> Finding | None:
@@ -36,8 +42,7 @@ def repository(folder: Path) -> Finding | None:
     if (folder / DATA).is_symlink():
         return problem(
             f"{DATA}/ is a link, which DVC refuses once an output changes",
-            f"Make it a folder, and have only DVC's cache on the other disk: `rm {DATA}`, `dvc "
-            "cache dir /other/disk`, `dvc config cache.type symlink`, `dvc checkout`",
+            f"Have only DVC's cache on the other disk: `rm {DATA}`, {' '.join(MOVE_CACHE)}",
         )
     begun = [
         name for name in GO_ON if (folder / said("rev-parse", "--git-path", name).strip()).exists()
