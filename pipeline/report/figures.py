@@ -168,11 +168,18 @@ def gallery_figure(
         axes.spines[:].set_visible(False)
     for axes, index in zip(grid.flat, worst.index, strict=False):
         axes.imshow(images[index], cmap="gray_r", vmin=0, vmax=1)
-        names = _plain(f"{name(worst.actual[index])} → {name(worst.predicted[index])}")
-        axes.set_title(names, fontsize=11 if len(names) < 10 else 7, pad=3)  # noqa: PLR2004 (fits)
+        actual, predicted = (name(worst[side][index]) for side in ("actual", "predicted"))
+        short = len(actual + predicted) < 7  # noqa: PLR2004 (what fits into a line)
+        names = f"{actual} → {predicted}" if short else f"{_cut(actual)}\n→ {_cut(predicted)}"
+        axes.set_title(_plain(names), fontsize=11 if short else 7, pad=3)
         confidence = percentage(worst.calibrated_confidence[index])
         axes.set_xlabel(f"{confidence}\n#{index}", fontsize=8)
     return figure
+
+
+def _cut(text: str) -> str:
+    """Return a name that fits above an image, cut where it is longer."""
+    return text if len(text) <= 14 else f"{text[:13]}…"  # noqa: PLR2004 (what fits)
 
 
 def _plain(text: str) -> str:

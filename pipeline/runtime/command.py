@@ -3,6 +3,7 @@
 import argparse
 import os
 import re
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -141,7 +142,8 @@ def run_checked(name: str, stage: Callable[..., None], load: Callable[[], Sequen
         try:
             stage(*load())
         except FileNotFoundError as error:
-            advice = f"`cd {Path.cwd()} && dvc repro {name}` makes first whatever {name} reads."
+            here = shlex.quote(str(Path.cwd()))
+            advice = f"`cd {here} && dvc repro {name}` makes first whatever {name} reads."
             raise PipelineError(f"{error}. {advice}") from error
 
 

@@ -100,6 +100,9 @@ def run_tool(name: str, tool: Callable[[], int]) -> NoReturn:
     for number in STOPPING:
         if signal.getsignal(number) != signal.SIG_IGN:  # as nohup sets it
             signal.signal(number, stop)
+    if sys.stdout is None:
+        print(f"{name}: standard output is closed", file=sys.stderr)
+        sys.exit(ERROR)
     code = ERROR
     try:
         sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]  # whatever the locale

@@ -1,6 +1,7 @@
 """A page of paragraphs and tables, as text for a terminal or as Markdown."""
 
 import os
+import re
 import sys
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -63,13 +64,19 @@ def as_markdown(page: Page) -> str:
         if isinstance(block, Headline):
             blocks.append(f"**{block.text}**")
         elif isinstance(block, Table):
-            rows = [
-                [" ".join(cell.replace("|", r"\|").split()) for cell in row] for row in block.rows
-            ]
-            blocks.append(f"#### {block.title}\n\n{_tabulate(block, rows, 'pipe')}")
+            rows = [[_escaped(cell) for cell in row] for row in block.rows]
+            table = block._replace(header=[_escaped(cell) for cell in block.header])
+            blocks.append(f"#### {block.title}\n\n{_tabulate(table, rows, 'pipe')}")
         else:
             blocks.append(block)
     return "\n\n".join(blocks) + "\n"
+
+
+def _escaped(cell: str) -> str:
+    """Return a text that means itself in a cell of Markdown, whatever a class is called."""
+    # Between letters an underscore is one.
+    special = r"[|\\`*$<&~]|(?<=\])\(|(?<![^\W_])_|_(?![^\W_])"
+    return re.sub(special, lambda found: f"\\{found[0]}", " ".join(cell.split()))
 
 
 def _tabulate(table: Table, rows: Sequence[Sequence[str]], form: str) -> str:

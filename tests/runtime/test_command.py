@@ -33,7 +33,8 @@ def signals_as_before() -> Iterator[None]:
 @pytest.fixture
 def small_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder to work in, with a stage that depends on code, a room and data."""
-    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my digits").mkdir()
+    monkeypatch.chdir(tmp_path / "my digits")
     Path("dvc.yaml").write_text("stages: {train: {deps: [code.py, room, data.npy]}}")
     Path("params.yaml").write_text("train: {epochs: 3}")
     Path(".dvcignore").write_text("__pycache__\n*~\n")
@@ -134,7 +135,7 @@ def raising(error: BaseException) -> Callable[..., None]:
             FileNotFoundError(2, "No such file", "x.npy"),
             (
                 "train: [Errno 2] No such file: 'x.npy'. "
-                "`cd {} && dvc repro train` makes first whatever train reads."
+                "`cd '{}' && dvc repro train` makes first whatever train reads."
             ),
         ),
         (KeyboardInterrupt(), 128 + signal.SIGINT),

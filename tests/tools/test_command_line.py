@@ -58,7 +58,7 @@ def test_exit_code_and_message_say_how_the_tool_ended(body: str, status: int, pr
 @pytest.mark.parametrize(
     ("redirection", "status", "message"),
     [
-        (">&-", 2, "tool: "),
+        (">&-", 2, "tool: standard output is closed\n"),
         ("> /dev/full", 2, "tool: [Errno 28] No space left on device\n"),
         ("> /dev/full 2>&1", 2, ""),
     ],

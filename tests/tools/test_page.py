@@ -1,4 +1,7 @@
+import xml.etree.ElementTree as ET
+
 import pytest
+from markdown_it import MarkdownIt
 
 from pipeline.tools.page import Headline, Page, Table, as_markdown, as_text
 
@@ -36,6 +39,24 @@ def test_markdown_is_github_s() -> None:
         "| a\\|b   |       1 |\n"
         "| c      |   1,000 |\n"
     )
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("a|b", "<b>bold</b>", "*a*", "**", "_a_", "__x", "`k`", "$x^2$", "~~gone~~", "&amp;"),
+        *("[a](https://b.example)", "\\|", "val_loss", "recipes.a_b.c", "[1, 2]", "😀 smile"),
+    ],
+)
+def test_any_name_means_itself_in_a_table_of_markdown(name: str) -> None:
+    page = [Table("Counts", ["class", name], [[name, "1"], ["c", "2"]])]
+    html = MarkdownIt("gfm-like", {"linkify": False}).render(as_markdown(page))
+    table = ET.fromstring(html.partition("</h4>")[2])
+    assert [[cell.text for cell in row] for row in table.iter("tr")] == [
+        ["class", name],
+        [name, "1"],
+        ["c", "2"],
+    ]
 
 
 def test_text_has_colours_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> None:

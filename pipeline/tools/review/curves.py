@@ -57,6 +57,7 @@ def _chart(before: pd.DataFrame, after: pd.DataFrame) -> Page:
         [100 * curves["val_accuracy"][epoch - 1] for epoch in epochs] for curves in (before, after)
     ]
     low, high = min(map(min, lines)) - 0.1, max(map(max, lines)) + 0.1
+    ends = "" if len(before) == len(after) else f"; of the first {last} epochs"
     chart = [
         "```mermaid",
         "---",
@@ -66,7 +67,7 @@ def _chart(before: pd.DataFrame, after: pd.DataFrame) -> Page:
         f'      plotColorPalette: "{BLUE}, {VERMILION}"',
         "---",
         "xychart-beta",
-        '  title "Validation accuracy [%]: before in blue, after in orange"',
+        f'  title "Validation accuracy [%]: before in blue, after in orange{ends}"',
         f'  x-axis "epoch" {epochs[0]} --> {epochs[-1]}',
         f"  y-axis {low:.2f} --> {high:.2f}",
         *(f"  line [{', '.join(f'{value:.2f}' for value in line)}]" for line in lines),

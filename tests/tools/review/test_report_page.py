@@ -161,6 +161,7 @@ def test_curves_of_different_lengths_end_where_they_end() -> None:
     ]
     first, last, _, _, lines = chart(markdown)
     assert (first, last, lines) == (1, 2, [[50, 60], [50, 70]])
+    assert "in orange; of the first 2 epochs" in markdown
 
 
 accuracies = st.lists(st.floats(0, 1), min_size=1, max_size=430).map(tuple)
