@@ -19,6 +19,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
+from matplotlib.textpath import TextPath
 from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
 
@@ -30,6 +31,7 @@ TRAINING, VALIDATION = (
     "#D55E00",
 )  # blue and vermilion of Okabe and Ito's colour-blind-safe set
 GALLERY_COLUMNS = 8
+GALLERY_WIDTH = 60  # points that the text above an image may take, of the 79 of its column
 CLASSES_WITH_COUNTS = 20  # in a confusion matrix; the counts of more could not be read
 CLASSES_WITH_NAMES = 65
 
@@ -169,17 +171,25 @@ def gallery_figure(
     for axes, index in zip(grid.flat, worst.index, strict=False):
         axes.imshow(images[index], cmap="gray_r", vmin=0, vmax=1)
         actual, predicted = (name(worst[side][index]) for side in ("actual", "predicted"))
-        short = len(actual + predicted) < 7  # noqa: PLR2004 (what fits into a line)
-        names = f"{actual} → {predicted}" if short else f"{_cut(actual)}\n→ {_cut(predicted)}"
-        axes.set_title(_plain(names), fontsize=11 if short else 7, pad=3)
+        names, size = _plain(f"{actual} → {predicted}"), 11
+        if not _fits(names, size):
+            names, size = f"{_cut(actual, 7)}\n{_cut(f'→ {predicted}', 7)}", 7
+        axes.set_title(names, fontsize=size, pad=3)
         confidence = percentage(worst.calibrated_confidence[index])
         axes.set_xlabel(f"{confidence}\n#{index}", fontsize=8)
     return figure
 
 
-def _cut(text: str) -> str:
-    """Return a name that fits above an image, cut where it is longer."""
-    return text if len(text) <= 14 else f"{text[:13]}…"  # noqa: PLR2004 (what fits)
+def _fits(text: str, size: int) -> bool:
+    """Return whether a line of a font size, in points, fits above an image of the gallery."""
+    return bool(TextPath((0, 0), text, size=size).get_extents().width < GALLERY_WIDTH)
+
+
+def _cut(text: str, size: int) -> str:
+    """Return a line that fits above an image, cut where it does not."""
+    lengths = range(len(text) - 1, 0, -1)
+    lines = [_plain(text), *(f"{_plain(text[:length])}…" for length in lengths)]
+    return next((line for line in lines if _fits(line, size)), "…")
 
 
 def _plain(text: str) -> str:

@@ -1,3 +1,4 @@
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +78,18 @@ def test_gallery_shows_the_most_confident_errors_first() -> None:
     assert [axes.get_xlabel() for axes in shown] == ["> 99.99%\n#3", "80.00%\n#5"]
     np.testing.assert_array_equal(np.asarray(shown[0].images[0].get_array()), IMAGES[3])
     assert figure.get_suptitle().startswith("The 2 most confident of 3 errors")
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 4, 9, 14, 15, 40])
+def test_names_above_the_images_of_the_gallery_do_not_touch(length: int) -> None:
+    count = 24
+    wrong = predictions([0] * count, [1] * count, [0.9] * count)
+    figure = gallery_figure(np.zeros((count, 4, 4)), wrong, count, lambda _: "W" * length)
+    figure.canvas.draw()
+    boxes = [axes.title.get_window_extent() for axes in figure.axes if axes.images]
+    assert len(boxes) == count
+    assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
+    assert all(box.x0 >= 0 and box.x1 <= figure.bbox.x1 for box in boxes)
 
 
 def test_gallery_without_errors_can_be_drawn(tmp_path: Path) -> None:
