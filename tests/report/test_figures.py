@@ -84,7 +84,8 @@ def test_gallery_shows_the_most_confident_errors_first() -> None:
 def test_names_above_the_images_of_the_gallery_do_not_touch(length: int) -> None:
     count = 24
     wrong = predictions([0] * count, [1] * count, [0.9] * count)
-    figure = gallery_figure(np.zeros((count, 4, 4)), wrong, count, lambda _: "W" * length)
+    images = np.zeros((count, 4, 4), np.float32)
+    figure = gallery_figure(images, wrong, count, lambda _: "W" * length)
     figure.canvas.draw()
     boxes = [axes.title.get_window_extent() for axes in figure.axes if axes.images]
     assert len(boxes) == count
