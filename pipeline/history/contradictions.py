@@ -68,7 +68,7 @@ def _contradictions(found: Provenance, result: str | None) -> Iterator[str]:
             yield f"stage {run!r} has read other files than {place} lists"
         for path in read.get(run, []):
             yield f"stage {run!r} has read another {path} than there is"
-    yield from _different_params({run: found.lock[run] for run in known})
+    yield from different_params({run: found.lock[run] for run in known})
     in_git = {path for stage in wanted for path, is_cached in outs[stage].items() if not is_cached}
     written = {
         located(path, found.folder): md5
@@ -82,15 +82,22 @@ def _contradictions(found: Provenance, result: str | None) -> Iterator[str]:
             yield f"{path} is {'not what its stage wrote' if there else 'missing'}"
 
 
-def _different_params(lock: Lock) -> Iterator[str]:
+def different_params(lock: Lock) -> Iterator[str]:
     """Yield which stages have run with different values of the same parameter, the first of all."""
-    seen: dict[tuple[str, str], tuple[str, Any]] = {}
+    seen: dict[str, tuple[str, Any]] = {}
     for run, stage in lock.items():
         for file, values in stage.params.items():
             for key, value in flat(values):
-                first, expected = seen.setdefault((file, key), (run, value))
-                if value != expected:
-                    yield f"stages {first!r} and {run!r} have run with different values of {key}"
+                place = f"{file}.{key}"
+                first, expected = seen.setdefault(place, (run, value))
+                # A section in place of a value, as of a recipe without distortion, differs too.
+                others = [seen[other][0] for other in seen if _is_above(other, place)]
+                for other in [*others, *([first] if value != expected else [])]:
+                    yield f"stages {other!r} and {run!r} have run with different values of {key}"
+
+
+def _is_above(one: str, other: str) -> bool:
+    return one.startswith(f"{other}.") or other.startswith(f"{one}.")
 
 
 def _pipeline(revision: Revision, place: str) -> tuple[Lock, dict[str, dict[str, Any]]]:

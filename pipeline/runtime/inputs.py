@@ -83,7 +83,7 @@ def _changed_params(stage: LockedStage, folder: Path) -> list[str]:
             now = dict(flat(parse_yaml((folder / file).read_bytes())))
         except (OSError, ValueError, AttributeError):
             continue  # no YAML; DVC reads others too
-        changed += [key for key, value in flat(values) if now.get(key, value) != value]
+        changed += [key for key, value in flat(values) if key not in now or now[key] != value]
     return changed
 
 

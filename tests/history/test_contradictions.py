@@ -11,9 +11,10 @@ from in_process import call, in_project
 from ruamel.yaml import YAML
 from scripts import replace, scripts_project
 
-from pipeline.history.contradictions import contradictions
+from pipeline.history.contradictions import contradictions, different_params
 from pipeline.history.provenance import provenance
 from pipeline.history.revisions import resolve, workspace
+from pipeline.runtime.lock import LockedStage
 
 STAGES = ("train", "evaluate", "plot")
 PARTS = {
@@ -222,6 +223,28 @@ def test_every_kind_is_named_in_the_workspace_and_in_a_commit(
             if (project.folder / "dvc.yaml").exists():
                 assert sorted(everything) == sorted(of_predictions + others)
         assert contradictions(provenance(resolve("main"))) == []
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "differing"),
+    [
+        ({"a.b": {"c": 1, "d": [2]}}, {"a": {"b": {"c": 1, "d": [2]}, "e": 3}}, []),
+        ({"a": {"c": 1, "d": 2}}, {"a.d": 3}, ["a.d"]),
+        ({"a": {"b": None}}, {"a": {"b": {"c": 1}}}, ["a.b.c"]),
+        ({"a": {"b": {"c": 1}}}, {"a": {"b": None}}, ["a.b"]),
+        ({"a": 1}, {"b": 2}, []),
+    ],
+)
+def test_stages_have_run_with_the_same_parameters_or_are_named(
+    one: dict[str, object], other: dict[str, object], differing: list[str]
+) -> None:
+    lock = {
+        name: LockedStage({}, {"params.yaml": values}, {})
+        for name, values in (("x", one), ("y", other))
+    }
+    assert list(different_params(lock)) == [
+        f"stages 'x' and 'y' have run with different values of {key}" for key in differing
+    ]
 
 
 def test_a_model_that_is_worse_is_not_called_identical(project: Project) -> None:

@@ -202,6 +202,7 @@ def test_stages_before_must_have_run_with_the_parameters_of_now(
         (right.replace("c: 1", "c: 1.0"), None),  # to DVC the same
         (right.replace("c: 1", "c: 1.5"), ("train", "a.b.c")),
         (right.replace("[1]", "[1, 2]"), ("train", "d")),
+        (right.replace("{c: 1}", "null"), ("train", "a.b.c")),
         (right.replace("seed: 3", "seed: 4"), ("data", "data.seed")),
     ):
         Path("params.yaml").write_text(params)

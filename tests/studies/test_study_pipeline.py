@@ -186,7 +186,7 @@ def test_clone_has_the_results_and_gets_the_answers_from_a_remote(
     for folder in ("raw", "processed"):
         shutil.copytree(studied.folder / "data" / folder, clone.folder / "data" / folder)
     output = clone.studies.run("dvc", "status")
-    for name in ("answers/original-0", "answers/original-1", "folds"):
+    for name in ("answers/original-0/test.npy", "answers/original-1/training.json", "folds"):
         assert re.search(rf"not in cache: +{name}$", output, re.MULTILINE)
     assert "no default remote set" in clone.studies.run("dvc", "pull", status=1)
 
@@ -329,7 +329,7 @@ def test_edit_of_the_evaluation_assesses_what_is_not_rotten_without_any_training
     assert "up to date" in studied.studies.run("dvc", "status", "assess")
     studied.append("pipeline/evaluation/rejection.py", "# A comment.\n")
     output = studied.studies.run("dvc", "repro", "assess", status=255)
-    assert "assess: answers/original-1: not what its stage wrote" in output
+    assert "assess: answers/original-1/test.npy: not what its stage wrote" in output
     rot(answers)  # back
     ran = studied.studies.repro("summarise", "find_label_doubts")
     assert ran == ["assess", "summarise", "find_label_doubts"]
@@ -367,7 +367,8 @@ def test_comparison_tells_what_changed_after_the_runs_of_a_recipe(edited: Projec
         champion = json.loads(json.dumps(lock["stages"]["train@original-0"]))
         params = champion["params"]["../params.yaml"]
         params["recipes.champion"] = params.pop("recipes.original") | {"epochs": 12345}
-        champion["outs"][0]["path"] = "answers/champion-0"
+        for out in champion["outs"]:
+            out["path"] = out["path"].replace("original", "champion")
         lock["stages"]["train@champion-0"] = champion
 
     command = ("compare", "--recipes", "original", "original")
@@ -376,6 +377,21 @@ def test_comparison_tells_what_changed_after_the_runs_of_a_recipe(edited: Projec
     edited.edit_params(lambda params: params["recipes"]["original"].update(epochs=2))
     output = call(edited, *command)
     assert output.count("Out of date: params.yaml changed after the runs of original were") == 2
+
+
+@pytest.mark.slow  # two trainings
+def test_networks_trained_anew_are_not_judged_by_the_answers_of_those_before(
+    studied: Project,
+) -> None:
+    studied.edit_params(lambda params: params["recipes"]["original"].update(learning_rate=1e-5))
+    assert len(studied.studies.repro("train")) == len(SEEDS)
+    studied.commit("Trained")
+    for revision in ("original", "HEAD:original"):
+        output = call(studied, "compare", "--recipes", "HEAD~1:original", revision, status=2)
+        assert "stage 'assess' has read another answers than there is" in output
+    studied.studies.repro("summarise")
+    studied.commit("Assessed")
+    assert "Worse" in call(studied, "compare", "--recipes", "HEAD~2:original", "original")
 
 
 def pause_second_run(project: Project) -> Path:
