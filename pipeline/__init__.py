@@ -1,7 +1,7 @@
 """Handwritten digits, from compressed files to a measured network.
 
-The rooms, from the top floor down. A module imports from its own room and from rooms further down
-this list, never upwards, and nobody imports a module that is a command:
+The rooms, from the top floor down. A module imports from its own room and from some of the rooms
+further down this list (CONTRIBUTING.md has the arrows), and never one that is a command:
 
 - ``tools``: what people and CI run around the pipeline
 - ``stages``: what ``dvc repro`` runs, a module a stage, from download to plot

@@ -53,7 +53,7 @@ class IdxFile:
     _stream: BinaryIO
 
     def chunks(self, size: int = CHUNK) -> Iterator[NDArray[Any]]:
-        """Yield all items in order, of shape (k, *shape[1:]).
+        """Yield all items in order, of shape (k, *shape[1:]); they can be read only once.
 
         Args:
             size: Bytes of a chunk, at most, unless one item has more.
@@ -87,8 +87,8 @@ def open_idx(path: Path, kind: str) -> Iterator[IdxFile]:
 
     Args:
         path: The file.
-        kind: "images": bytes of three dimensions. "labels": bytes or integers of one, or of two,
-            where each item has several.
+        kind: "images": bytes, in three dimensions. "labels": bytes or integers, in one dimension,
+            or in two where each item has several.
 
     Raises:
         IdxError: The header is damaged, or promises more than the file or a data set can have.

@@ -12,8 +12,8 @@ def stratified_choice(
     """Return a mask of shape (n,) that chooses ``size`` images, each class by its share.
 
     The shares are rounded by the largest-remainder method (Hamilton's), the first class
-    winning a tie, so that no class is more than one image off its exact share. A class of two
-    images or more has at least one on either side, at the cost of the largest. scikit-learn's
+    winning a tie, so that no class is more than one image off its exact share. Then a class of
+    two images or more gets at least one on either side, at the cost of the largest. scikit-learn's
     ``train_test_split(stratify=...)`` would choose other images with the same seed, and all
     published results would change.
 

@@ -1,4 +1,4 @@
-"""Find the stages that ``dvc repro`` would run, also in a clone that has pulled no data.
+"""Find the stages that are out of date, also in a clone that has pulled no data.
 
 DVC's commands cannot (3.67): in such a clone ``dvc status`` calls every stage changed, and
 ``dvc repro --dry --allow-missing`` fails at the first stage that would run, and takes code and
@@ -23,7 +23,7 @@ from pipeline.runtime.params import DVC_FILE
 
 @dataclass(frozen=True)
 class Staleness:
-    """Which stages ``dvc repro`` would run.
+    """Which stages ``dvc repro`` would run if all data were here.
 
     Attributes:
         stages: All stages of the pipeline.
@@ -53,7 +53,7 @@ class Staleness:
 
 
 def staleness(project: Path, environment: Mapping[str, str]) -> Staleness:
-    """Return which stages ``dvc repro`` would run; missing data count as the lock file has them.
+    """Return which stages are out of date; missing data count as the lock file has them.
 
     Stages that always run are left out; frozen ones are named.
 

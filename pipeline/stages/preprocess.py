@@ -1,7 +1,7 @@
 """Turn the raw files into arrays: checked, normalised to [0, 1], flattened, and split.
 
 A stratified validation set is held out of the training file; the test file is never touched
-by the split. Images pass through in chunks, so memory grows neither with their number nor size.
+by the split. Images pass through in chunks, so memory hardly grows with their number or size.
 """
 
 from collections.abc import Iterator

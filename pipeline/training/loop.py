@@ -39,7 +39,7 @@ def train_network(
     """Return a trained network and its learning curves, showing progress meanwhile.
 
     Args:
-        training: What it learns from; every class occurs.
+        training: What it learns from.
         validation: What it is measured by after each epoch.
         params: What is trained, and how.
         checkpoint: Where an interrupted training goes on, and what it leaves; None keeps none.

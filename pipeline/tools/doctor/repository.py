@@ -4,6 +4,7 @@ from pathlib import Path
 
 from pipeline.history.revisions import git, git_reason
 from pipeline.tools.doctor.checkup import Finding, good, note, problem, some
+from pipeline.tools.doctor.storage import MOVE_CACHE
 
 # What Git has while it is at it, and how it goes on. (REBASE_HEAD stays after the end.)
 GO_ON = {
@@ -15,12 +16,6 @@ GO_ON = {
 # Where DVC keeps the commit that an experiment in the workspace started from, while it runs.
 RUNNING = "refs/exps/exec/EXEC_BASELINE"
 DATA = "data"
-MOVE_CACHE = (
-    "`mv .dvc/cache /other/disk/cache`,",
-    "`dvc cache dir --local /other/disk/cache`,",
-    "`dvc config --local cache.type symlink`,",
-    "`dvc checkout --relink`",
-)
 
 
 def repository(folder: Path) -> Finding | None:

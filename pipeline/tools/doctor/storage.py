@@ -16,6 +16,12 @@ from pipeline.runtime.yaml import parse_yaml
 from pipeline.tools.doctor.checkup import Finding, counted, good, problem, shown, size, some
 from pipeline.tools.doctor.dvc_project import opened
 
+MOVE_CACHE = (
+    "`mv .dvc/cache /other/disk/cache`,",
+    "`dvc cache dir --local /other/disk/cache`,",
+    "`dvc config --local cache.type symlink`,",
+    "`dvc checkout --relink`",
+)
 CHECKPOINTS = "data/checkpoints"  # as in pipeline.training.checkpoint, which imports Keras
 
 
@@ -105,8 +111,8 @@ def disk(folder: Path) -> Finding:
         return good(found)
     return problem(
         found,
-        "Free some; or move the cache, `dvc cache dir --local /larger/disk`; or delete what only "
-        "other commits use of it, `dvc gc --workspace`",
+        "Free some; or delete what only other commits use of it, `dvc gc --workspace`; or have the "
+        f"cache on another disk: {' '.join(MOVE_CACHE)}",
     )
 
 

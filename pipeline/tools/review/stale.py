@@ -1,8 +1,8 @@
-"""Say which stages `dvc repro` would run, and why, without data, cache or remote.
+"""Say which stages are out of date, and why, without data, cache or remote.
 
 Reads the pipeline in dvc.yaml, dvc.lock, params.yaml, the code and reports/. Writes nothing. Data
-that are not here count as dvc.lock has them; data that are here are checked. Not looked at are
-the study, and stages that are frozen or always run.
+that are not here count as dvc.lock has them (`dvc repro` would make or fetch them first); data that
+are here are checked. Not looked at are the study, and stages that are frozen or always run.
 
 Examples:
   python -m pipeline stale
