@@ -6,6 +6,8 @@ import numpy as np
 
 from pipeline.model.backend import keras
 
+OUTPUT = "probabilities"  # name of the last layer
+
 
 def build_network(
     inputs: int,
@@ -34,7 +36,7 @@ def build_network(
         [
             keras.Input((inputs,), name="pixels"),
             *(dense(units, "relu", f"hidden_{n}") for n, units in enumerate(hidden_units, 1)),
-            dense(classes, "softmax", "probabilities"),
+            dense(classes, "softmax", OUTPUT),
         ],
         name="digits",
     )

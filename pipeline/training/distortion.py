@@ -2,7 +2,8 @@
 
 As Simard, Steinkraus and Platt (2003) did it, every image is new each time it is shown. All of a
 distortion is one field of displacements, and one gather fetches for every pixel the four that it
-lies between. The random numbers come from NumPy, so both backends see the same images.
+lies between. Strokes become thicker or thinner where a pixel leans to the highest or the lowest of
+its four. The random numbers come from NumPy, so both backends see the same images.
 """
 
 from typing import Annotated, Any, NamedTuple
@@ -36,6 +37,8 @@ class Strength(Section):
         shift: In pixels, along each side.
         elastic: In pixels, of every pixel's own displacement along each side.
         smoothness: Of the elastic displacements: standard deviation of a bump, in pixels.
+        stroke: Of how far a pixel goes to the highest (above 0) or the lowest (below 0) of the four
+            pixels that it lies between, as a share of the way; cut off at all of it.
     """
 
     rotation: Annotated[NonNegativeFloat, Field(le=180)]
@@ -44,6 +47,7 @@ class Strength(Section):
     shift: Annotated[NonNegativeFloat, Field(le=100)]
     elastic: Annotated[NonNegativeFloat, Field(le=100)]
     smoothness: Annotated[PositiveFloat, Field(le=100)]
+    stroke: Annotated[NonNegativeFloat, Field(le=100)]
 
 
 class Coefficients(NamedTuple):
@@ -53,10 +57,12 @@ class Coefficients(NamedTuple):
         affine: Shape (n, 2, 3), float32: for x and y of the source, what the constant, x and y of
             a pixel contribute; in pixels from the centre.
         elastic: Shape (n, 2, BUMPS * BUMPS), float32: heights of the bumps for x and y, in pixels.
+        stroke: Shape (n, 1), float32: how much thicker strokes become, in [-1, 1].
     """
 
     affine: NDArray[np.float32]
     elastic: NDArray[np.float32]
+    stroke: NDArray[np.float32]
 
 
 class Source(NamedTuple):
@@ -82,7 +88,9 @@ def draw_coefficients(count: int, strength: Strength, random: np.random.Generato
     cosine, sine = np.cos(turn), np.sin(turn)
     affine[:, 0, 1], affine[:, 0, 2] = across * cosine, across * (shear * cosine - sine)
     affine[:, 1, 1], affine[:, 1, 2] = down * sine, down * (shear * sine + cosine)
-    return Coefficients(affine, strength.elastic * _normal(random, count, 2, BUMPS * BUMPS))
+    elastic = strength.elastic * _normal(random, count, 2, BUMPS * BUMPS)
+    stroke = np.clip(strength.stroke * _normal(random, count, 1), -1, 1)
+    return Coefficients(affine, elastic, stroke)
 
 
 def _normal(random: np.random.Generator, *shape: int) -> NDArray[np.float32]:
@@ -159,4 +167,8 @@ def distort(source: Source, index: Any, coefficients: Coefficients) -> Any:
     upper = corner + rest_x * (right - corner)
     lower = below + rest_x * (opposite - below)
     grey = upper + rest_y * (lower - upper)
+    highest = ops.maximum(ops.maximum(corner, right), ops.maximum(below, opposite))
+    lowest = ops.minimum(ops.minimum(corner, right), ops.minimum(below, opposite))
+    thicker, thinner = ops.relu(coefficients.stroke), ops.relu(-coefficients.stroke)
+    grey = grey + thicker * (highest - grey) - thinner * (grey - lowest)
     return grey * RECIPROCAL_HEAD + grey * RECIPROCAL_TAIL

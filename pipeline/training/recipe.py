@@ -1,10 +1,12 @@
 """A recipe: the hyperparameters of training, and the optimiser that follows from them."""
 
-from typing import Annotated, Any
+from functools import partial
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveInt
 
 from pipeline.model.backend import keras
+from pipeline.model.network import OUTPUT
 from pipeline.runtime.params import Section
 from pipeline.training.distortion import Strength
 
@@ -13,29 +15,36 @@ class Recipe(Section):
     """A section below ``recipes`` of ``params.yaml``.
 
     Attributes:
+        optimizer: "adam" (Kingma and Ba, 2015), or "muon" (Jordan et al., 2024), which changes the
+            weights between two layers along an orthogonal matrix; those of the output layer and the
+            biases are then left to Adam.
         batch_size: Images per step.
         epochs: Passes over the training images.
-        learning_rate: Of Adam; its peak, where there is a warm-up.
+        learning_rate: Of the optimiser; its peak, where there is a warm-up.
         warm_up: Share of the steps in which the learning rate rises to its peak in a line; then
             it falls to zero as half a cosine. None keeps it constant.
+        weight_decay: Share of itself, times the learning rate, that every weight loses in each step
+            (Loshchilov and Hutter, 2019). None loses nothing.
         ema_momentum: Of the exponential moving average of the weights, which is then what is
             validated and kept. None keeps the last weights.
         distortion: Of the training images, new at each visit. None shows them as they are.
     """
 
+    optimizer: Literal["adam", "muon"]
     batch_size: PositiveInt
     epochs: PositiveInt
     learning_rate: Annotated[float, Field(gt=0, le=1e20)]  # which 32 bits can hold
     warm_up: Annotated[float, Field(gt=0, lt=1)] | None
+    weight_decay: Annotated[float, Field(gt=0, le=1)] | None
     ema_momentum: Annotated[float, Field(gt=0, lt=1)] | None
     distortion: Strength | None
 
 
 def build_optimizer(recipe: Recipe, images: int) -> keras.optimizers.Optimizer:
-    """Return the optimiser of a recipe: Adam (Kingma and Ba, 2015).
+    """Return the optimiser of a recipe; it, its schedule and its moving average are Keras's own.
 
     Args:
-        recipe: Its schedule and moving average are Keras's own.
+        recipe: Says which.
         images: Number of training images, which decides how many steps there are.
     """
     rate: float | keras.optimizers.schedules.LearningRateSchedule = recipe.learning_rate
@@ -48,9 +57,48 @@ def build_optimizer(recipe: Recipe, images: int) -> keras.optimizers.Optimizer:
             warmup_target=recipe.learning_rate,
             warmup_steps=rising,
         )
-    average = {"use_ema": True, "ema_momentum": recipe.ema_momentum} if recipe.ema_momentum else {}
     # Named like the layers, since Keras would number it and the model file holds the name.
-    return keras.optimizers.Adam(rate, name="adam", **average)
+    settings: dict[str, Any] = {"name": recipe.optimizer, "weight_decay": recipe.weight_decay}
+    if recipe.ema_momentum:
+        settings |= {"use_ema": True, "ema_momentum": recipe.ema_momentum}
+    if recipe.optimizer == "adam":
+        return keras.optimizers.Adam(rate, **settings)
+    muon = keras.optimizers.Muon(
+        rate, adam_weight_decay=recipe.weight_decay, exclude_layers=[OUTPUT], **settings
+    )
+    # The class stays Keras's, so that the model file opens without this project.
+    muon.zeropower_via_newtonschulz5 = partial(orthogonalised, (muon.muon_a, muon.muon_b, muon.muon_c))
+    return muon
+
+
+def orthogonalised(polynomial: tuple[float, float, float], matrix: Any, steps: int) -> Any:
+    """Return the orthogonal matrix nearest to one, nearly, as Muon wants it, in half Keras's time.
+
+    Each step of Newton and Schulz, X -> (a + b XX' + c (XX')^2) X, multiplies X by a symmetric
+    matrix, and all of these commute. So the steps need only XX', which is as small as the shorter
+    side of X; X itself is multiplied once, by the product.
+
+    Args:
+        polynomial: The coefficients a, b and c.
+        matrix: Shape (n, m), a tensor.
+        steps: How many.
+
+    Returns:
+        Shape (n, m): its singular values lie around 1, its singular vectors are those of ``matrix``.
+    """
+    ops = keras.ops
+    a, b, c = polynomial
+    is_tall = matrix.shape[0] > matrix.shape[1]
+    x = ops.transpose(matrix) if is_tall else matrix
+    x = x / (ops.norm(x) + 1e-7)
+    square = x @ ops.transpose(x)
+    product = identity = ops.eye(x.shape[0])
+    for _ in range(steps):
+        factor = a * identity + b * square + c * (square @ square)
+        product = factor @ product
+        square = factor @ square @ factor
+    x = product @ x
+    return ops.transpose(x) if is_tall else x
 
 
 def moving_averages(optimizer: keras.optimizers.Optimizer) -> list[Any]:

@@ -14,10 +14,12 @@ from pipeline.training import sources
 from pipeline.training.loop import TrainParams
 
 RECIPE = {
+    "optimizer": "adam",
     "batch_size": 10,
     "epochs": 2,
     "learning_rate": 0.01,
     "warm_up": 0.1,
+    "weight_decay": None,
     "ema_momentum": 0.5,
     "distortion": None,
 }
@@ -62,12 +64,14 @@ def key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
 def test_checkpoint_is_of_these_parameters(key: Callable[..., str]) -> None:
     distortion = dict.fromkeys(("rotation", "scale", "shear", "shift", "elastic"), 0.1)
     recipe: dict[str, Any] = {
+        "optimizer": "muon",
         "batch_size": 11,
         "epochs": 3,
         "learning_rate": 0.02,
         "warm_up": None,
+        "weight_decay": 0.1,
         "ema_momentum": None,
-        "distortion": distortion | {"smoothness": 1.0},
+        "distortion": distortion | {"smoothness": 1.0, "stroke": 0.1},
     }
     others: list[dict[str, Any]] = [{"hidden_units": [8, 8]}, {"seed": 1}, {"threads": 2}]
     assert recipe.keys() == RECIPE.keys()

@@ -23,20 +23,24 @@ from pipeline.training.recipe import Recipe, build_optimizer
 
 EPOCHS = 4
 PLAIN = Recipe(
+    optimizer="adam",
     batch_size=50,
     epochs=EPOCHS,
     learning_rate=0.01,
     warm_up=None,
+    weight_decay=None,
     ema_momentum=None,
     distortion=None,
 )
 # All that has a state of its own: schedule, moving average, random distortions.
 STATEFUL = PLAIN.model_copy(
     update={
+        "optimizer": "muon",
         "warm_up": 0.3,
+        "weight_decay": 0.1,
         "ema_momentum": 0.9,
         "distortion": Strength(
-            rotation=5.0, scale=0.05, shear=0.05, shift=0.7, elastic=0.7, smoothness=4.0
+            rotation=5.0, scale=0.05, shear=0.05, shift=0.7, elastic=0.7, smoothness=4.0, stroke=0.4
         ),
     }
 )

@@ -55,7 +55,8 @@ def random_images(count: int, side: int, seed: int = 0) -> NDArray[np.float32]:
 
 def affine_only(matrix: list[list[float]], count: int) -> Coefficients:
     affine = np.tile(np.array(matrix, np.float32), (count, 1, 1))
-    return Coefficients(affine, np.zeros((count, 2, BUMPS * BUMPS), np.float32))
+    flat = np.zeros((count, 2, BUMPS * BUMPS), np.float32)
+    return Coefficients(affine, flat, np.zeros((count, 1), np.float32))
 
 
 def tensors(images: NDArray[np.float32], smoothness: float = SMOOTHNESS) -> Source:
@@ -107,7 +108,7 @@ def expected_bumps(side: int, smoothness: float) -> NDArray[np.float64]:
 
 
 def interpolated(images: NDArray[np.float32], coefficients: Coefficients) -> NDArray[np.float64]:
-    """Return what SciPy makes of the same coordinates, in double precision."""
+    """Return what SciPy makes of the same coordinates, in double precision; strokes as they are."""
     side = round(images.shape[1] ** 0.5)
     centre = (side - 1) / 2
     y, x = np.indices((side, side)).reshape(2, -1) - centre
@@ -134,7 +135,9 @@ def numbers(*shape: int) -> st.SearchStrategy[NDArray[np.float32]]:
 
 
 def any_coefficients(count: int) -> st.SearchStrategy[Coefficients]:
-    return st.builds(Coefficients, numbers(count, 2, 3), numbers(count, 2, BUMPS * BUMPS))
+    no_stroke = st.just(np.zeros((count, 1), np.float32))
+    bumps = numbers(count, 2, BUMPS * BUMPS)
+    return st.builds(Coefficients, numbers(count, 2, 3), bumps, no_stroke)
 
 
 @pytest.mark.parametrize(
@@ -189,6 +192,27 @@ def test_any_distortion_equals_scipys_interpolation(coefficients: Coefficients) 
     np.testing.assert_allclose(found, interpolated(black_or_white, coefficients), atol=1e-4)
     assert found.min() >= 0
     assert found.max() <= 1
+
+
+@pytest.mark.parametrize("stroke", [-1, -0.25, 0, 0.5, 1])
+def test_stroke_goes_from_the_lowest_to_the_highest_of_four_pixels(stroke: float) -> None:
+    images = random_images(2, 8)
+    moved = affine_only([[0.25, 1, 0], [0.75, 0, 1]], 2)
+    plain = interpolated(images, moved)
+    found = distorted(images, moved._replace(stroke=np.full((2, 1), stroke, np.float32)))
+    framed = np.pad(images.reshape(2, 8, 8), ((0, 0), (0, 1), (0, 1)))
+    four = np.lib.stride_tricks.sliding_window_view(framed, (2, 2), (1, 2)).reshape(2, 64, 4)
+    towards = four.max(axis=2) if stroke > 0 else four.min(axis=2)
+    expected = plain + abs(stroke) * (towards - plain)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_strokes_are_drawn_as_normal_numbers_that_are_cut_off() -> None:
+    drawn = draw_coefficients(DRAWS, strength(stroke=0.7), np.random.default_rng(0)).stroke
+    expected = np.clip(0.7 * np.random.default_rng(1).standard_normal(DRAWS), -1, 1)
+    assert drawn.shape == (DRAWS, 1)
+    assert (np.abs(drawn) == 1).any()
+    assert kstest(drawn[:, 0], expected).pvalue > 1e-6
 
 
 @pytest.mark.parametrize(
@@ -300,7 +324,7 @@ def test_both_sides_are_bent_independently_and_the_rest_is_left_alone() -> None:
 
 
 def test_seed_decides_every_byte_of_the_coefficients() -> None:
-    everything = strength(**DEVIATIONS, elastic=1.0)
+    everything = strength(**DEVIATIONS, elastic=1.0, stroke=0.1)
     first, same, other = (
         draw_coefficients(100, everything, np.random.default_rng(seed)) for seed in (0, 0, 1)
     )

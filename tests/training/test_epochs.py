@@ -48,6 +48,20 @@ def averaging_network() -> keras.Model:
     return network(use_ema=True, ema_momentum=0.8)
 
 
+def muon_network() -> keras.Model:
+    recipe = Recipe(
+        optimizer="muon",
+        batch_size=100,
+        epochs=4,
+        learning_rate=0.01,
+        warm_up=0.3,
+        weight_decay=0.1,
+        ema_momentum=0.8,
+        distortion=None,
+    )
+    return build_network(64, [16, 8], 10, build_optimizer(recipe, 230), seed=3)
+
+
 def train(
     model: keras.Model, batch_size: int, epochs: int, distortion: Strength | None = None
 ) -> Iterator[Epoch]:
@@ -92,7 +106,9 @@ def batches(
             yield images[part], TRAINING.labels[order[part]]
 
 
-STRONG = Strength(rotation=20.0, scale=0.2, shear=0.2, shift=1.0, elastic=0.5, smoothness=2.0)
+STRONG = Strength(
+    rotation=20.0, scale=0.2, shear=0.2, shift=1.0, elastic=0.5, smoothness=2.0, stroke=0.5
+)
 
 
 @pytest.mark.parametrize(
@@ -100,6 +116,7 @@ STRONG = Strength(rotation=20.0, scale=0.2, shear=0.2, shift=1.0, elastic=0.5, s
     [
         pytest.param(network, None, 100, id="plain"),
         pytest.param(averaging_network, STRONG, 100, id="everything"),
+        pytest.param(muon_network, STRONG, 100, id="Muon"),
         pytest.param(network, None, 46, id="batches of equal size", marks=pytest.mark.slow),
         pytest.param(network, None, 230, id="one batch", marks=pytest.mark.slow),
         pytest.param(network, STRONG, 46, id="distorted", marks=pytest.mark.slow),
@@ -149,10 +166,12 @@ def test_moving_average_is_what_is_validated_and_kept() -> None:
 
 def test_schedule_of_a_recipe_ends_with_the_training() -> None:
     recipe = Recipe(
+        optimizer="muon",
         batch_size=100,
         epochs=3,
         learning_rate=0.01,
         warm_up=0.3,
+        weight_decay=0.1,
         ema_momentum=0.9,
         distortion=None,
     )

@@ -9,13 +9,16 @@ import numpy as np
 import pytest
 
 from pipeline.model.backend import keras
+from pipeline.model.network import build_network
 from pipeline.training.recipe import Recipe, build_optimizer
 
 PLAIN: dict[str, Any] = {
+    "optimizer": "adam",
     "batch_size": 50,
     "epochs": 4,
     "learning_rate": 0.005,
     "warm_up": None,
+    "weight_decay": None,
     "ema_momentum": None,
     "distortion": None,
 }
@@ -40,6 +43,60 @@ def test_recipe_without_options_is_kerass_own_adam() -> None:
     found = optimizer()
     assert type(found) is keras.optimizers.Adam
     assert found.get_config() == expected.get_config()
+
+
+def test_weight_decay_is_kerass_own() -> None:
+    expected = keras.optimizers.Adam(0.005, name="adam", weight_decay=0.1)
+    assert optimizer(weight_decay=0.1).get_config() == expected.get_config()
+
+
+def test_muon_is_kerass_own_but_for_the_time_it_takes() -> None:
+    """The same weights after the same gradients, the output layer's and the biases' by Adam."""
+    options: dict[str, Any] = {"weight_decay": 0.1, "adam_weight_decay": 0.1}
+    expected = keras.optimizers.Muon(
+        0.005, name="muon", exclude_layers=["probabilities"], **options
+    )
+    found = optimizer(optimizer="muon", weight_decay=0.1)
+    assert type(found) is keras.optimizers.Muon
+    assert found.get_config() == expected.get_config()
+    networks = [build_network(64, [32, 16, 40], 10, one, seed=1) for one in (found, expected)]
+    random = np.random.default_rng(0)
+    before = networks[0].get_weights()
+    for _ in range(5):
+        gradients = [random.standard_normal(w.shape, np.float32) for w in before]
+        for network in networks:
+            network.optimizer.apply_gradients(
+                zip(map(keras.ops.convert_to_tensor, gradients), network.variables, strict=True)
+            )
+    for start, mine, keras_own in zip(
+        before, *(network.get_weights() for network in networks), strict=True
+    ):
+        np.testing.assert_allclose(mine - start, keras_own - start, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(30, 7), (7, 30), (16, 16), (1, 5)])
+@pytest.mark.parametrize("smallest", [1.0, 1e-3])
+def test_singular_vectors_stay_and_singular_values_become_nearly_one(
+    shape: tuple[int, int], smallest: float
+) -> None:
+    random = np.random.default_rng(0)
+    left, _, right = np.linalg.svd(random.standard_normal(shape), full_matrices=False)
+    values = np.geomspace(1, smallest, min(shape))
+    matrix = ((left * values) @ right).astype(np.float32)
+    muon = keras.optimizers.Muon()
+    found, expected = (
+        keras.ops.convert_to_numpy(function(keras.ops.convert_to_tensor(matrix), 5))
+        for function in (
+            optimizer(optimizer="muon").zeropower_via_newtonschulz5,
+            muon.zeropower_via_newtonschulz5,
+        )
+    )
+    np.testing.assert_allclose(found, expected, atol=1e-3)
+    stretched = np.diag(left.T @ found @ right.T)
+    np.testing.assert_allclose(found, (left * stretched) @ right, atol=1e-3)
+    # As Jordan et al. have chosen the polynomial; what is far too small does not get there.
+    assert stretched.max() < 1.25
+    assert stretched[values > 0.1].min() > 0.6
 
 
 def test_learning_rate_without_warm_up_is_constant() -> None:
