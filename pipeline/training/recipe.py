@@ -67,16 +67,17 @@ def build_optimizer(recipe: Recipe, images: int) -> keras.optimizers.Optimizer:
         rate, adam_weight_decay=recipe.weight_decay, exclude_layers=[OUTPUT], **settings
     )
     # The class stays Keras's, so that the model file opens without this project.
-    muon.zeropower_via_newtonschulz5 = partial(orthogonalised, (muon.muon_a, muon.muon_b, muon.muon_c))
+    coefficients = (muon.muon_a, muon.muon_b, muon.muon_c)
+    muon.zeropower_via_newtonschulz5 = partial(orthogonalised, coefficients)
     return muon
 
 
 def orthogonalised(polynomial: tuple[float, float, float], matrix: Any, steps: int) -> Any:
-    """Return the orthogonal matrix nearest to one, nearly, as Muon wants it, in half Keras's time.
+    """Return about the orthogonal matrix that is nearest to a matrix, as Muon needs it.
 
-    Each step of Newton and Schulz, X -> (a + b XX' + c (XX')^2) X, multiplies X by a symmetric
-    matrix, and all of these commute. So the steps need only XX', which is as small as the shorter
-    side of X; X itself is multiplied once, by the product.
+    It is what Keras computes, with half the operations. Each step of Newton and Schulz, X -> (a +
+    b XX' + c (XX')^2) X, multiplies X by a symmetric matrix, and all of these commute. So the steps
+    need only XX', which is as small as the shorter side of X; X is multiplied once, by the product.
 
     Args:
         polynomial: The coefficients a, b and c.
@@ -84,7 +85,7 @@ def orthogonalised(polynomial: tuple[float, float, float], matrix: Any, steps: i
         steps: How many.
 
     Returns:
-        Shape (n, m): its singular values lie around 1, its singular vectors are those of ``matrix``.
+        Shape (n, m): the singular vectors of ``matrix``, with singular values around 1.
     """
     ops = keras.ops
     a, b, c = polynomial
