@@ -273,6 +273,16 @@ def test_links_into_a_cache_that_is_gone_count_as_absent(pair: Pair) -> None:
         assert files(original.folder).verdict == "good"
 
 
+def test_frozen_stages_are_named_and_nothing_is_called_up_to_date(pair: Pair) -> None:
+    original = pair.original
+    replace(original, "dvc.yaml", "^  plot:$", "  plot:\n    frozen: true")
+    original.append("plot.sh", "# changed\n")
+    assert original.repro() == []
+    found = call(original, "stale")
+    assert found == "Nothing has to run. Not looked at, since frozen: plot.\n"
+    assert "Up to date" not in call(original, "report", "HEAD")
+
+
 LOOP = """\
   count:
     foreach: [a, b]
