@@ -40,8 +40,8 @@ def refuse_contradictions(found: Provenance, result: str | None = None) -> None:
         folder = "" if found.folder == PurePosixPath() else f" in {found.folder}/"
         raise PipelineError(
             f"{found.revision}: no verdict, since the results do not hold together: "
-            f"{'; '.join(problems)}. `dvc repro`{folder} {where} brings them up to date, but no "
-            "frozen stages"
+            f"{'; '.join(problems)}. `dvc repro`{folder} {where} brings up to date what is not "
+            "frozen"
         )
 
 
@@ -97,6 +97,7 @@ def different_params(lock: Lock) -> Iterator[str]:
 
 
 def _is_above(one: str, other: str) -> bool:
+    """Return whether one of two keys is a section that holds the other."""
     return one.startswith(f"{other}.") or other.startswith(f"{one}.")
 
 
@@ -108,7 +109,7 @@ def _pipeline(revision: Revision, place: str) -> tuple[Lock, dict[str, dict[str,
     name = f"{revision}: {place}"
     stages = parse_mapping(parse_yaml, revision.read(place), name).get("stages") or {}
     try:
-        outs = {stage: _outs(about) for stage, about in stages.items()}
+        outs = {stage: listed(about, "outs", "metrics", "plots") for stage, about in stages.items()}
         pipeline = {
             stage: LockedStage(
                 deps=dict.fromkeys(about.get("deps") or [], ""),
@@ -122,9 +123,12 @@ def _pipeline(revision: Revision, place: str) -> tuple[Lock, dict[str, dict[str,
     return pipeline, outs
 
 
-def _outs(stage: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the outputs of a stage in ``dvc.yaml``, each with whether DVC's cache has it."""
-    entries = [entry for kind in ("outs", "metrics", "plots") for entry in stage.get(kind) or []]
+def listed(stage: Mapping[str, Any], *kinds: str) -> dict[str, Any]:
+    """Return the outputs of these kinds that a part of ``dvc.yaml`` lists.
+
+    Each is a path, with whether DVC's cache has it.
+    """
+    entries = [entry for kind in kinds for entry in stage.get(kind) or []]
     return {
         path: about.get("cache", True)
         for entry in entries

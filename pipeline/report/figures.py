@@ -31,7 +31,7 @@ TRAINING, VALIDATION = (
     "#D55E00",
 )  # blue and vermilion of Okabe and Ito's colour-blind-safe set
 GALLERY_COLUMNS = 8
-GALLERY_WIDTH = 60  # points that the text above an image may take, of the 79 of its column
+GALLERY_WIDTH = 60  # points for the text above an image; once drawn it is wider, and 73 are there
 CLASSES_WITH_COUNTS = 20  # in a confusion matrix; the counts of more could not be read
 CLASSES_WITH_NAMES = 65
 

@@ -89,7 +89,7 @@ def draw_coefficients(count: int, strength: Strength, random: np.random.Generato
     affine[:, 0, 1], affine[:, 0, 2] = across * cosine, across * (shear * cosine - sine)
     affine[:, 1, 1], affine[:, 1, 2] = down * sine, down * (shear * sine + cosine)
     elastic = strength.elastic * _normal(random, count, 2, BUMPS * BUMPS)
-    # Without it, the random numbers are those of recipes that were there before it.
+    # Nothing is drawn for what is off: recipes from before there were strokes keep their bits.
     strokes = _normal(random, count, 1) if strength.stroke else np.zeros((count, 1), np.float32)
     stroke = np.clip(strength.stroke * strokes, -1, 1)
     return Coefficients(affine, elastic, stroke)

@@ -253,7 +253,7 @@ def test_a_model_that_is_worse_is_not_called_identical(project: Project) -> None
     project.commit("Epochs")
     expected = (
         "no verdict, since the results do not hold together: stage 'evaluate' has read another "
-        "model than there is. `dvc repro` there brings them up to date, but no frozen stages"
+        "model than there is. `dvc repro` there brings up to date what is not frozen"
     )
     for arguments in (["main", "HEAD"], ["HEAD", "main"], ["main", "branch", "--fail-if-worse"]):
         assert expected in call(project, "compare", *arguments, status=2)

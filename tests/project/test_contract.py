@@ -180,6 +180,12 @@ def test_no_output_can_change_without_the_stages_that_read_it(folder: Path) -> N
             assert disagreements({**lock, name: changed}).keys() == readers, out
 
 
+def test_both_projects_ignore_the_same_leftovers() -> None:
+    """They hash the same code; a leftover must not make one of them stale."""
+    root, studies = (folder / ".dvcignore" for folder in (ROOT, ROOT / "studies"))
+    assert studies.read_text() == root.read_text()
+
+
 def test_results_are_in_git_and_data_are_not() -> None:
     for stage in HOUSE.stages:
         ignored = (ROOT / stage.folder / ".gitignore").read_text().splitlines()

@@ -48,18 +48,20 @@ def averaging_network() -> keras.Model:
     return network(use_ema=True, ema_momentum=0.8)
 
 
+MUON = Recipe(
+    optimizer="muon",
+    batch_size=100,
+    epochs=4,
+    learning_rate=0.01,
+    warm_up=0.3,
+    weight_decay=0.1,
+    ema_momentum=0.8,
+    distortion=None,
+)
+
+
 def muon_network() -> keras.Model:
-    recipe = Recipe(
-        optimizer="muon",
-        batch_size=100,
-        epochs=4,
-        learning_rate=0.01,
-        warm_up=0.3,
-        weight_decay=0.1,
-        ema_momentum=0.8,
-        distortion=None,
-    )
-    return build_network(64, [16, 8], 10, build_optimizer(recipe, 230), seed=3)
+    return build_network(64, [16, 8], 10, build_optimizer(MUON, 230), seed=3)
 
 
 def train(
@@ -165,20 +167,10 @@ def test_moving_average_is_what_is_validated_and_kept() -> None:
 
 
 def test_schedule_of_a_recipe_ends_with_the_training() -> None:
-    recipe = Recipe(
-        optimizer="muon",
-        batch_size=100,
-        epochs=3,
-        learning_rate=0.01,
-        warm_up=0.3,
-        weight_decay=0.1,
-        ema_momentum=0.9,
-        distortion=None,
-    )
-    optimizer = build_optimizer(recipe, 230)
+    optimizer = build_optimizer(MUON, 230)
     rates = [
         float(optimizer.learning_rate)
-        for _ in train(build_network(64, [16], 10, optimizer, seed=3), 100, 3)
+        for _ in train(build_network(64, [16], 10, optimizer, seed=3), 100, MUON.epochs)
     ]
     assert max(rates) > 0.001
     assert min(rates[:-1]) > 1e-4

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from pipeline.evaluation.predictions import PREDICTIONS_FILE, parse_predictions
-from pipeline.history.contradictions import contradictions
+from pipeline.history.contradictions import contradictions, listed
 from pipeline.history.dvc_command import dvc_environment
 from pipeline.history.provenance import (
     differences,
@@ -108,8 +108,7 @@ def _metrics(revision: Revision) -> list[str]:
     pipeline = parse_mapping(parse_yaml, revision.read(str(DVC_FILE)), name)
     try:
         groups = [pipeline, *(pipeline.get("stages") or {}).values()]
-        entries = [entry for group in groups for entry in group.get("metrics") or []]
-        return [path for entry in entries for path in ([entry] if type(entry) is str else entry)]
+        return [path for group in groups for path in listed(group, "metrics")]
     except (AttributeError, TypeError) as error:
         raise PipelineError(f"{name}: a stage is malformed") from error
 
