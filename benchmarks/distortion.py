@@ -53,7 +53,14 @@ def main() -> None:
     training, validation = random_examples(TRAINING), random_examples(VALIDATION)
     optimizer = build_optimizer(params.recipe, TRAINING)
     epochs = train_epochs(
-        build_network(SIDE**2, params.hidden_units, LAYERS[-1], optimizer, params.seed),
+        build_network(
+            SIDE**2,
+            params.hidden_units,
+            params.recipe.activation,
+            LAYERS[-1],
+            optimizer,
+            seed=params.seed,
+        ),
         training,
         validation,
         batch_size=params.recipe.batch_size,

@@ -30,7 +30,7 @@ def random_examples(count: int) -> Examples:
 def network() -> keras.Model:
     """Return the network, with the optimiser of the original recipe."""
     optimizer = keras.optimizers.Adam(0.001)
-    return build_network(LAYERS[0], LAYERS[1:-1], LAYERS[-1], optimizer, seed=0)
+    return build_network(LAYERS[0], LAYERS[1:-1], "relu", LAYERS[-1], optimizer, seed=0)
 
 
 def matrix_products(weights: list[Any], activations: list[Any]) -> None:

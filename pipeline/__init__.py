@@ -9,6 +9,7 @@ further down this list (CONTRIBUTING.md has the arrows), and never one that is a
 - ``studies/results``: tables, summaries and pictures of the studies
 - ``report``: the figures and the page of a run
 - ``history``: results in Git and DVC: revisions, how they were made, whether they are stale
+- ``export``: a network for use elsewhere: as a file that runs without Keras, and its model card
 - ``training``: the training loop: recipe, distorted images, epochs, checkpoints
 - ``model``: the network: backend, layers, file on disk
 - ``evaluation``: metrics of predictions: calibration, rejection, robustness

@@ -1,4 +1,4 @@
-"""Accuracy on perturbed images: moved, turned, thinner, thicker and in noise.
+"""Accuracy on perturbed images: moved, turned, slanted, thinner, thicker, faint, in noise.
 
 The changes are small and leave a digit readable. Their strengths are chosen to show where the
 network fails, not to stand for any camera or writer.
@@ -35,6 +35,20 @@ def rotated(images: Images, degrees: float) -> Iterator[Images]:
         yield ndimage.rotate(images, angle, axes=(2, 1), reshape=False, order=1)
 
 
+def slanted(images: Images, slant: float) -> Iterator[Images]:
+    """Yield images whose rows move sideways, either way, by ``slant`` pixels per pixel of height.
+
+    The middle row stays; the interpolation is linear, and what leaves an image is lost.
+    """
+    middle = (images.shape[1] - 1) / 2
+    for sign in (-1, 1):
+        matrix = np.eye(3)
+        matrix[2, 1] = sign * slant
+        yield ndimage.affine_transform(
+            images, matrix, offset=(0, 0, -sign * slant * middle), order=1
+        )
+
+
 def thickened(images: Images, pixels: float) -> Iterator[Images]:
     """Yield images whose strokes gain ``pixels`` on each side, or lose them where it is negative.
 
@@ -43,6 +57,11 @@ def thickened(images: Images, pixels: float) -> Iterator[Images]:
     """
     change = ndimage.grey_dilation if pixels > 0 else ndimage.grey_erosion
     yield images + np.float32(abs(pixels)) * (change(images, footprint=CROSS) - images)
+
+
+def faint(images: Images, lost: float) -> Iterator[Images]:
+    """Yield images that have lost a share of their brightness, the same in every pixel."""
+    yield images * np.float32(1 - lost)
 
 
 def noisy(images: Images, deviation: float) -> Iterator[Images]:
@@ -71,7 +90,9 @@ class Perturbation(NamedTuple):
 PERTURBATIONS = {
     "shift": Perturbation("pixels", (1, 2, 3, 4), shifted),
     "rotation": Perturbation("degrees", (5, 10, 15, 20, 30), rotated),
+    "slant": Perturbation("pixels sideways per pixel of height", (0.1, 0.2, 0.3, 0.5), slanted),
     "stroke": Perturbation("pixels on each side", (-1, -0.5, 0.5, 1), thickened),
+    "contrast": Perturbation("share of the brightness lost", (0.25, 0.5, 0.75), faint),
     "noise": Perturbation("standard deviation", (0.1, 0.2, 0.3, 0.4), noisy),
 }
 

@@ -1,6 +1,7 @@
-"""Sentences about metrics, and settings as text."""
+"""Sentences about metrics, and settings and names as text."""
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -35,3 +36,10 @@ def rejection_sentence(target: str, found: Mapping[str, Any], points: Mapping[st
 def setting(value: Any) -> str:
     """Return a setting's value as it would be written down; "none" where there is none."""
     return "none" if value is None else json.dumps(value, ensure_ascii=False)
+
+
+def in_markdown(text: str) -> str:
+    """Return a text that means itself in a cell of Markdown, whatever a class is called."""
+    # Between letters an underscore is one.
+    special = r"[|\\`*$<&~]|(?<=\])\(|(?<![^\W_])_|_(?![^\W_])"
+    return re.sub(special, lambda found: f"\\{found[0]}", " ".join(text.split()))

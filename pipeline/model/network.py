@@ -12,15 +12,18 @@ OUTPUT = "probabilities"  # name of the last layer
 def build_network(
     inputs: int,
     hidden_units: Sequence[int],
+    activation: str,
     classes: int,
     optimizer: keras.optimizers.Optimizer,
+    *,
     seed: int,
 ) -> keras.Model:
-    """Return a compiled multilayer perceptron: ReLU layers, softmax over the classes.
+    """Return a compiled multilayer perceptron, which ends in a softmax over the classes.
 
     Args:
         inputs: Pixels of an image.
         hidden_units: Units of each hidden layer, from the input on.
+        activation: Of the hidden layers, by its name in Keras.
         classes: Units of the output layer.
         optimizer: For its training.
         seed: Of the first weights, drawn after Glorot and Bengio (2010).
@@ -35,7 +38,7 @@ def build_network(
     model = keras.Sequential(
         [
             keras.Input((inputs,), name="pixels"),
-            *(dense(units, "relu", f"hidden_{n}") for n, units in enumerate(hidden_units, 1)),
+            *(dense(units, activation, f"hidden_{n}") for n, units in enumerate(hidden_units, 1)),
             dense(classes, "softmax", OUTPUT),
         ],
         name="digits",

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from pydantic import Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 
 from pipeline.model.backend import keras, pin
 from pipeline.runtime.atomic import write_text
@@ -29,18 +29,30 @@ from pipeline.training.recipe import Recipe
 SCORES = ["val_loss", "val_accuracy"]
 
 
+class Setting(Section):
+    """Values in which a setting differs from the base; whatever is no ``seeds`` is one of them.
+
+    Attributes:
+        seeds: It is trained with each of them; None takes those of all settings.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    seeds: Seeds | None = None
+
+
 class SearchParams(Section):
     """Section ``search`` of ``studies/params.yaml``.
 
     Attributes:
         base: The recipe that the settings differ from.
-        seeds: Every setting is trained with each of them.
-        settings: The values in which each differs from the base.
+        seeds: Every setting is trained with each of them, unless it names its own.
+        settings: What is tried.
     """
 
     base: str
     seeds: Seeds
-    settings: list[dict[str, Any]] = Field(min_length=1)
+    settings: list[Setting] = Field(min_length=1)
 
 
 def search(
@@ -60,9 +72,10 @@ def search(
     """
     base = load_section("train", TrainParams, PIPELINE_PARAMS, recipe=params.base)
     tries = [
-        base.model_copy(update={"recipe": varied(base.recipe, setting, number), "seed": seed})
+        base.model_copy(update={"recipe": varied(base.recipe, changes, number), "seed": seed})
         for number, setting in enumerate(params.settings)
-        for seed in params.seeds
+        for changes in [setting.model_extra or {}]
+        for seed in setting.seeds or params.seeds
     ]
     columns = [*as_row(base), *SCORES]
     rows = read_rows(table, columns)
@@ -81,14 +94,14 @@ def search(
     print(mean_scores(rows).to_string())
 
 
-def varied(base: Recipe, setting: dict[str, Any], number: int) -> Recipe:
-    """Return the base with the values of a setting, whose number is for messages.
+def varied(base: Recipe, changes: dict[str, Any], number: int) -> Recipe:
+    """Return the base with the changes of a setting, whose number is for messages.
 
     Raises:
         PipelineError: These values are no recipe.
     """
     values = base.model_dump()
-    both = values | setting
+    both = values | changes
     if isinstance(values["distortion"], dict) and isinstance(both["distortion"], dict):
         both["distortion"] = values["distortion"] | both["distortion"]
     try:

@@ -1,8 +1,8 @@
 """Train a recipe with one seed, and keep the network's answers: one run of the study.
 
-It writes answers/RECIPE-SEED/: the probabilities that the network gives for the validation and the
-test images, and training.json, which says how they were made. `assess` measures them, so that a
-change of the measures trains nothing again.
+It writes answers/RECIPE-SEED/: the network, model.keras, the probabilities that it gives for the
+validation and the test images, and training.json, which says how they were made. `assess` measures
+the answers and `export` takes the network, so that a change of those two trains nothing again.
 """
 
 import json
@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.model.backend import keras, pin
+from pipeline.model.file import save_model
 from pipeline.runtime.atomic import replacing, write_text
 from pipeline.runtime.command import run_checked, stage_parser
 from pipeline.runtime.examples import load_array, load_examples
@@ -32,7 +33,7 @@ def train(
     test_images: Path = Path("data/processed/test_images.npy"),
     answers: Path = Path("answers"),
 ) -> None:
-    """Write the answers of a run: ``validation.npy``, ``test.npy`` and ``training.json``.
+    """Write a run: ``model.keras``, ``validation.npy``, ``test.npy`` and ``training.json``.
 
     The arrays are the network's probabilities, float32, shape (n, classes). ``recipe`` is the name
     of the recipe that ``params`` holds; with the seed, it names the run's folder in ``answers``.
@@ -59,6 +60,7 @@ def train(
     for part, shown in images.items():
         with replacing(folder / f"{part}.npy") as partial:
             np.save(partial, model.predict(shown, batch_size=BATCH_SIZE, verbose=0))
+    save_model(model, folder / "model.keras")
     write_text(folder / "training.json", json.dumps(facts, indent=2) + "\n")
 
 

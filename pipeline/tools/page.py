@@ -1,12 +1,13 @@
 """A page of paragraphs and tables, as text for a terminal or as Markdown."""
 
 import os
-import re
 import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from tabulate import tabulate
+
+from pipeline.evaluation.wording import in_markdown
 
 COLOURS = {"good": "32", "bad": "31", "neutral": "33"}  # green, red and yellow of a terminal
 
@@ -64,19 +65,12 @@ def as_markdown(page: Page) -> str:
         if isinstance(block, Headline):
             blocks.append(f"**{block.text}**")
         elif isinstance(block, Table):
-            rows = [[_escaped(cell) for cell in row] for row in block.rows]
-            table = block._replace(header=[_escaped(cell) for cell in block.header])
+            rows = [[in_markdown(cell) for cell in row] for row in block.rows]
+            table = block._replace(header=[in_markdown(cell) for cell in block.header])
             blocks.append(f"#### {block.title}\n\n{_tabulate(table, rows, 'pipe')}")
         else:
             blocks.append(block)
     return "\n\n".join(blocks) + "\n"
-
-
-def _escaped(cell: str) -> str:
-    """Return a text that means itself in a cell of Markdown, whatever a class is called."""
-    # Between letters an underscore is one.
-    special = r"[|\\`*$<&~]|(?<=\])\(|(?<![^\W_])_|_(?![^\W_])"
-    return re.sub(special, lambda found: f"\\{found[0]}", " ".join(cell.split()))
 
 
 def _tabulate(table: Table, rows: Sequence[Sequence[str]], form: str) -> str:

@@ -6,6 +6,7 @@ lies between. Strokes become thicker or thinner where a pixel leans to the highe
 its four. The random numbers come from NumPy, so both backends see the same images.
 """
 
+from collections.abc import Callable
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
@@ -137,16 +138,34 @@ def bumps(side: int, smoothness: float) -> NDArray[np.float32]:
     return np.asarray(field, np.float32)
 
 
-def distort(source: Source, index: Any, coefficients: Coefficients) -> Any:
+def distort(
+    source: Source,
+    index: Any,
+    coefficients: Coefficients,
+    compiled: Callable[[Callable[..., Any]], Callable[..., Any]] = lambda half: half,
+) -> Any:
     """Return distorted images, by bilinear interpolation; beyond its border an image is zero.
 
     Args:
         source: As ``prepare`` returns it, as tensors.
         index: Of the images, shape (n,), int32.
         coefficients: Of the n distortions, as tensors.
+        compiled: Compiles each half of the work on its own. As one, it takes a half longer: a
+            compiler (XLA) then finds every place anew for each number that depends on it.
 
     Returns:
         Shape (n, side * side), float32, in [0, 1].
+    """
+    corners, rest = compiled(locate)(source, index, coefficients)
+    return compiled(interpolate)(source, corners, rest, coefficients.stroke)
+
+
+def locate(source: Source, index: Any, coefficients: Coefficients) -> tuple[Any, Any]:
+    """Return where the pixels of distorted images come from; the arguments are those of `distort`.
+
+    Returns:
+        Which element of ``source.packed`` lies up and left of the place, shape (n, side * side),
+        int32; and how far the place is from there, right and down, shape (n, 2, side * side).
     """
     ops = keras.ops
     side = round(source.bumps.shape[1] ** 0.5)
@@ -159,18 +178,31 @@ def distort(source: Source, index: Any, coefficients: Coefficients) -> Any:
     # In the frame's own pixels; whatever lies beyond it is as empty as its edge.
     place = ops.clip(place + (centre + 1), 0, frame - 1)
     whole = ops.floor(place)
-    rest_x, rest_y = ops.unstack(place - whole, axis=1)
     x, y = ops.unstack(ops.cast(whole, "int32"), axis=1)
-    four = ops.take(source.packed, index[:, None] * (frame * frame) + y * frame + x)
+    return index[:, None] * (frame * frame) + y * frame + x, place - whole
+
+
+def interpolate(source: Source, corners: Any, rest: Any, stroke: Any) -> Any:
+    """Return the pixels at places between those of an image.
+
+    Args:
+        source: Of the pixels.
+        corners: As ``locate`` returns them.
+        rest: Likewise.
+        stroke: How much thicker strokes become, shape (n, 1).
+    """
+    ops = keras.ops
+    four = ops.take(source.packed, corners)
     corner, right, below, opposite = (
         ops.cast(ops.bitwise_and(ops.right_shift(four, 8 * byte), 255), "float32")
         for byte in range(4)
     )
+    rest_x, rest_y = ops.unstack(rest, axis=1)
     upper = corner + rest_x * (right - corner)
     lower = below + rest_x * (opposite - below)
     grey = upper + rest_y * (lower - upper)
     highest = ops.maximum(ops.maximum(corner, right), ops.maximum(below, opposite))
     lowest = ops.minimum(ops.minimum(corner, right), ops.minimum(below, opposite))
-    thicker, thinner = ops.relu(coefficients.stroke), ops.relu(-coefficients.stroke)
+    thicker, thinner = ops.relu(stroke), ops.relu(-stroke)
     grey = grey + thicker * (highest - grey) - thinner * (grey - lowest)
     return grey * RECIPROCAL_HEAD + grey * RECIPROCAL_TAIL

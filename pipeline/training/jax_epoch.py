@@ -5,6 +5,8 @@ pure functions there: the state of model, optimiser and metrics goes in and come
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
+from operator import getitem
 from typing import Any
 
 from numpy.typing import NDArray
@@ -26,14 +28,17 @@ def compile_epoch(
     """Return a function that runs an epoch; the arguments are those of ``train_epochs``."""
     import jax
 
-    def gather(array: Any, index: Any) -> Any:
-        return array[index]
+    # XLA fuses nothing across the barrier.
+    def apart(half: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda *given: jax.lax.optimization_barrier(half(*given))
+
+    cut = partial(cut_batch, gather=getitem, distort=partial(distort, compiled=apart))
 
     def run_batches(
         step: Callable[..., Any], state: Any, tensors: Any, shown: Sequence[Any]
     ) -> tuple[Any, Logs]:
         def run_batch(state: Any, part: Any) -> tuple[Any, Logs]:
-            logs, state = step(state, cut_batch(tensors, part, gather, distort))
+            logs, state = step(state, cut(tensors, part))
             return state, logs
 
         logs: Logs = {}

@@ -56,6 +56,7 @@ def train_network(
     model = build_network(
         inputs=training.images.shape[1],
         hidden_units=params.hidden_units,
+        activation=recipe.activation,
         classes=int(max(part.labels.max() for part in (training, validation))) + 1,
         optimizer=build_optimizer(recipe, len(training.labels)),
         seed=params.seed,

@@ -15,6 +15,8 @@ class Recipe(Section):
     """A section below ``recipes`` of ``params.yaml``.
 
     Attributes:
+        activation: Of the hidden layers: "relu", or "silu", x / (1 + exp(-x)), which is smooth
+            (Elfwing, Uchibe and Doya, 2018).
         optimizer: "adam" (Kingma and Ba, 2015), or "muon" (Jordan et al., 2024), which changes the
             weights between two layers along an orthogonal matrix; those of the output layer and the
             biases are then left to Adam.
@@ -30,6 +32,7 @@ class Recipe(Section):
         distortion: Of the training images, new at each visit. None shows them as they are.
     """
 
+    activation: Literal["relu", "silu"]
     optimizer: Literal["adam", "muon"]
     batch_size: PositiveInt
     epochs: PositiveInt
@@ -93,11 +96,14 @@ def orthogonalised(polynomial: tuple[float, float, float], matrix: Any, steps: i
     x = ops.transpose(matrix) if is_tall else matrix
     x = x / (ops.norm(x) + 1e-7)
     square = x @ ops.transpose(x)
-    product = identity = ops.eye(x.shape[0])
+    product = ops.eye(x.shape[0])
     for _ in range(steps):
-        factor = a * identity + b * square + c * (square @ square)
-        product = factor @ product
-        square = factor @ square @ factor
+        # Never a sum of three: TensorFlow orders its terms anew each time that it builds the graph,
+        # and the last bits would differ.
+        change = b * square + c * (square @ square)
+        product = a * product + change @ product
+        once = a * square + change @ square
+        square = a * once + once @ change
     x = product @ x
     return ops.transpose(x) if is_tall else x
 

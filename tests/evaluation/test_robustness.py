@@ -14,10 +14,12 @@ from pipeline.evaluation.robustness import (
     PERTURBATIONS,
     Images,
     accuracies,
+    faint,
     noisy,
     robustness_metrics,
     rotated,
     shifted,
+    slanted,
     thickened,
 )
 
@@ -60,6 +62,26 @@ def test_rotation_goes_both_ways_and_keeps_size_and_range() -> None:
     # A stroke that is its own mirror image, turned either way.
     np.testing.assert_allclose(one, other[:, :, ::-1], atol=1e-6)
     assert np.abs(one - other).max() > 0.5
+
+
+@given(IMAGES)
+def test_slant_moves_each_row_by_its_height_above_the_middle(images: Images) -> None:
+    # By two pixels per row, every row of an image of odd or even height moves by whole pixels.
+    height = images.shape[1]
+    for sign, found in zip((-1, 1), slanted(images, 2), strict=True):
+        for row in range(height):
+            moved = np.zeros_like(images[:, row])
+            for column in range(height):
+                source = column + sign * (2 * row - (height - 1))
+                if 0 <= source < height:
+                    moved[:, column] = images[:, row, source]
+            np.testing.assert_allclose(found[:, row], moved, atol=1e-6)
+
+
+@given(IMAGES, st.sampled_from([0.25, 0.5, 0.75]))
+def test_contrast_takes_the_same_share_from_every_pixel(images: Images, lost: float) -> None:
+    (found,) = faint(images, lost)
+    np.testing.assert_allclose(found, (1 - lost) * images, atol=1e-7)
 
 
 def plainly_thickened(image: NDArray[np.float32], *, thicker: bool) -> NDArray[np.float32]:
@@ -140,7 +162,9 @@ def test_network_that_knows_the_answers_is_never_wrong() -> None:
     assert {name: list(by) for name, by in as_dictionary(found).items()} == {
         "shift": [0, 1, 2, 3, 4],
         "rotation": [0, 5, 10, 15, 20, 30],
+        "slant": [0, 0.1, 0.2, 0.3, 0.5],
         "stroke": [-1, -0.5, 0, 0.5, 1],
+        "contrast": [0, 0.25, 0.5, 0.75],
         "noise": [0, 0.1, 0.2, 0.3, 0.4],
     }
 

@@ -27,7 +27,7 @@ def trained_network() -> keras.Model:
         0.0, decay_steps=8, warmup_target=0.01, warmup_steps=2
     )
     optimizer = keras.optimizers.Adam(schedule, name="adam", use_ema=True, ema_momentum=0.9)
-    model = build_network(64, [16, 8], 10, optimizer, seed=3)
+    model = build_network(64, [16, 8], "relu", 10, optimizer, seed=3)
     model.train_on_batch(PIXELS, LABELS)
     return model
 
@@ -201,7 +201,7 @@ from pipeline.model.network import build_network
 
 disk = Path(sys.argv[1])
 subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "none", str(disk)], check=True)
-model = build_network(784, [128, 64, 16], 10, keras.optimizers.Adam(name="adam"), seed=3)
+model = build_network(784, [128, 64, 16], "relu", 10, keras.optimizers.Adam(name="adam"), seed=3)
 model.optimizer.build(model.trainable_variables)
 for free in range(0, 4096, 128):
     fill = disk / "fill"

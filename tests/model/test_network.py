@@ -10,7 +10,7 @@ def adam(learning_rate: float = 0.001) -> keras.optimizers.Optimizer:
 
 
 def default_network(seed: int = 0) -> keras.Model:
-    return build_network(784, [128, 64, 16], 10, adam(), seed)
+    return build_network(784, [128, 64, 16], "relu", 10, adam(), seed=seed)
 
 
 def test_network_is_the_one_of_the_recipe() -> None:
@@ -25,7 +25,7 @@ def test_network_is_the_one_of_the_recipe() -> None:
 
 def test_network_is_compiled_with_the_optimiser_that_it_is_given() -> None:
     optimizer = adam(0.002)
-    model = build_network(784, [128, 64, 16], 10, optimizer, 0)
+    model = build_network(784, [128, 64, 16], "relu", 10, optimizer, seed=0)
     assert model.optimizer is optimizer
     assert np.isclose(float(model.optimizer.learning_rate), 0.002)
     assert model.loss == "sparse_categorical_crossentropy"
@@ -51,6 +51,6 @@ def test_seed_decides_the_first_weights() -> None:
 
 
 def test_layers_inputs_and_classes_follow_the_arguments() -> None:
-    model = build_network(36, [7], 4, adam(), 0)
+    model = build_network(36, [7], "relu", 4, adam(), seed=0)
     assert (model.input_shape, model.output_shape) == ((None, 36), (None, 4))
     assert model.count_params() == 36 * 7 + 7 + 7 * 4 + 4

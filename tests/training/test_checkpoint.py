@@ -23,6 +23,7 @@ from pipeline.training.recipe import Recipe, build_optimizer
 
 EPOCHS = 4
 PLAIN = Recipe(
+    activation="relu",
     optimizer="adam",
     batch_size=50,
     epochs=EPOCHS,
@@ -152,7 +153,7 @@ def test_epoch_that_diverges_is_in_no_checkpoint(tmp_path: Path) -> None:
 
 
 def fresh_model(hidden_units: tuple[int, ...] = (16, 8)) -> Any:
-    return build_network(64, hidden_units, 10, build_optimizer(STATEFUL, 230), seed=4)
+    return build_network(64, hidden_units, "relu", 10, build_optimizer(STATEFUL, 230), seed=4)
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ from pipeline.model.network import build_network
 from pipeline.training.recipe import Recipe, build_optimizer
 
 PLAIN: dict[str, Any] = {
+    "activation": "relu",
     "optimizer": "adam",
     "batch_size": 50,
     "epochs": 4,
@@ -59,7 +60,9 @@ def test_muon_is_kerass_own_but_for_the_time_it_takes() -> None:
     found = optimizer(optimizer="muon", weight_decay=0.1)
     assert type(found) is keras.optimizers.Muon
     assert found.get_config() == expected.get_config()
-    networks = [build_network(64, [32, 16, 40], 10, one, seed=1) for one in (found, expected)]
+    networks = [
+        build_network(64, [32, 16, 40], "relu", 10, one, seed=1) for one in (found, expected)
+    ]
     random = np.random.default_rng(0)
     before = networks[0].get_weights()
     for _ in range(5):

@@ -1,0 +1,1 @@
+"""A network for use elsewhere: as a file that runs without Keras, and its model card."""

@@ -1,0 +1,178 @@
+"""Export a network of the study for use elsewhere, to the folder champion/.
+
+It writes network.onnx, which runs without Keras and gives calibrated probabilities,
+operating_points.json with its temperature and thresholds, and README.md, its model card.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.data.raw_examples import PreprocessParams
+from pipeline.evaluation.assessment import EvaluateParams
+from pipeline.evaluation.calibration import scaled
+from pipeline.evaluation.results import parse_table, read_json, write_json
+from pipeline.evaluation.robustness import PERTURBATIONS, accuracies
+from pipeline.evaluation.wording import setting
+from pipeline.export.card import model_card
+from pipeline.export.onnx_file import INPUT, Layer, onnx_bytes, probabilities
+from pipeline.model.backend import pin
+from pipeline.model.file import load_model
+from pipeline.runtime.atomic import replacing, write_text
+from pipeline.runtime.command import run_checked, stage_parser
+from pipeline.runtime.errors import PipelineError
+from pipeline.runtime.examples import as_squares, load_array, load_examples
+from pipeline.runtime.params import PIPELINE_PARAMS, load_section, read_section
+
+NETWORK_FILE, POINTS_FILE = "network.onnx", "operating_points.json"
+MOST_APART = 1e-5  # a probability by ONNX may be from the one by Keras
+
+
+def export(
+    preprocess: PreprocessParams,
+    evaluation: EvaluateParams,
+    files: Sequence[dict[str, Any]],
+    recipe: dict[str, Any],
+    run: str,
+    *,
+    answers: Path = Path("answers"),
+    runs: Path = Path("runs"),
+    summary: Path = Path("summary.json"),
+    train_labels: Path = Path("data/processed/train_labels.npy"),
+    test_images: Path = Path("data/processed/test_images.npy"),
+    test_labels: Path = Path("data/processed/test_labels.npy"),
+    champion: Path = Path("champion"),
+) -> None:
+    """Write a network of the study, its operating points and its model card.
+
+    Args:
+        preprocess: Has the names of the classes.
+        evaluation: Has how many images are predicted at a time, and by how many threads.
+        files: Name and SHA-256 of each file of the data set.
+        recipe: Its settings, by name.
+        run: Which network, as RECIPE-SEED.
+        answers: The folder with the networks.
+        runs: The folder with what they were measured to be.
+        summary: Of all runs.
+        train_labels: Of the training images.
+        test_images: Of the test set.
+        test_labels: Likewise.
+        champion: The folder to write to.
+
+    Raises:
+        PipelineError: ONNX and Keras answer differently, or an input is damaged.
+        OSError: A file cannot be read or written.
+    """
+    pin(evaluation.threads)
+    test = load_examples(test_images, test_labels)
+    model = load_model(answers / run / "model.keras")
+    facts = read_json(runs / f"{run}.json")
+    points = facts["operating_points"]
+    layers = layers_of(model)
+    names = preprocess.class_names or [str(label) for label in range(len(layers[-1].bias))]
+    metadata = {"classes": names, "run": run, "recipe": recipe, "operating_points": points}
+    content = onnx_bytes(
+        layers,
+        points["temperature"],
+        {key: json.dumps(value, ensure_ascii=False) for key, value in metadata.items()},
+    )
+
+    def predict(images: NDArray[np.float32]) -> NDArray[np.float32]:
+        flat = images.reshape(len(images), -1)
+        found: NDArray[np.float32] = model.predict(
+            flat, batch_size=evaluation.batch_size, verbose=0
+        )
+        return found
+
+    expected = scaled(predict(test.images), points["temperature"])
+    check_agreement(probabilities(content, test.images), expected)
+    images = as_squares(test.images, str(test_images))
+    wrong = parse_table((runs / f"{run}.csv").read_bytes())["actual"].to_numpy()
+    recipe_name, _, seed = run.rpartition("-")
+    card = model_card(
+        recipe_name=recipe_name,
+        seed=seed,
+        network_file=NETWORK_FILE,
+        points_file=POINTS_FILE,
+        input=INPUT,
+        side=images.shape[1],
+        names=names,
+        shape="-".join(
+            str(len(array)) for array in (layers[0].kernel, *(one.bias for one in layers))
+        ),
+        recipe=", ".join(f"{key} {setting(value)}" for key, value in recipe.items()),
+        run=facts,
+        points=points,
+        all_runs=read_json(summary)[recipe_name],
+        trained=len(load_array(train_labels, np.int32)),
+        files=files,
+        by_class=[
+            {
+                "name": name,
+                "images": int((test.labels == label).sum()),
+                "right": int((test.labels == label).sum() - (wrong == label).sum()),
+            }
+            for label, name in enumerate(names)
+        ],
+        perturbed=[
+            row | {"unit": PERTURBATIONS[row["perturbation"]].unit}
+            for row in accuracies(images, test.labels, predict).to_dict("records")
+            if row["strength"]
+        ],
+    )
+    with replacing(champion / NETWORK_FILE) as partial:
+        partial.write_bytes(content)
+    write_json(champion / POINTS_FILE, points)
+    write_text(champion / "README.md", card)
+
+
+def layers_of(model: Any) -> list[Layer]:
+    """Return the layers of a Keras model, all of which are fully connected."""
+    return [Layer(*layer.get_weights(), layer.activation.__name__) for layer in model.layers]
+
+
+def check_agreement(found: NDArray[np.float32], expected: NDArray[np.float64]) -> None:
+    """Make sure that two networks give the same class, and about the same probabilities.
+
+    Args:
+        found: Shape (n, classes).
+        expected: Likewise.
+
+    Raises:
+        PipelineError: They do not.
+    """
+    apart = float(np.abs(found - expected).max())
+    others = int((found.argmax(axis=1) != expected.argmax(axis=1)).sum())
+    if others or not apart <= MOST_APART:
+        raise PipelineError(
+            f"{NETWORK_FILE} is not the network: {others} images get another class, and "
+            f"probabilities are up to {apart:.2g} apart"
+        )
+    print(f"ONNX and Keras: the same classes, probabilities at most {apart:.1g} apart")
+
+
+def main() -> None:
+    """Parse the command line and export."""
+    parser = stage_parser("export", "study")
+    parser.add_argument("recipe", metavar="RECIPE", help="one of ../params.yaml")
+    parser.add_argument("seed", metavar="SEED", type=int, help="of one of its runs")
+    given = parser.parse_args()
+
+    def load() -> tuple[Any, ...]:
+        return (
+            load_section("preprocess", PreprocessParams, PIPELINE_PARAMS),
+            load_section("evaluate", EvaluateParams, PIPELINE_PARAMS),
+            list(read_section("download", PIPELINE_PARAMS)["files"].values()),
+            read_section("recipes", PIPELINE_PARAMS)[given.recipe],
+            f"{given.recipe}-{given.seed}",
+        )
+
+    run_checked("export", export, load)
+
+
+if __name__ == "__main__":
+    main()
