@@ -1,6 +1,5 @@
 """The model card of a network: what it is for, what it was trained with, how good it is."""
 
-from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined
@@ -8,14 +7,13 @@ from jinja2 import Environment, StrictUndefined
 from pipeline.evaluation.statistics import wilson_interval
 from pipeline.evaluation.wording import in_markdown
 
-TEMPLATE = Path(__file__).with_name("model_card.md")
 
-
-def model_card(**facts: Any) -> str:
+def model_card(template: str, **facts: Any) -> str:
     """Return the model card as Markdown, after Mitchell et al. (2019).
 
     Args:
-        facts: What the template, ``model_card.md`` in this folder, names.
+        template: What it says, in the language of Jinja: ``model_card.md`` in this folder.
+        facts: What the template names.
     """
     jinja = Environment(
         autoescape=False,  # noqa: S701 (it is not HTML)
@@ -24,8 +22,7 @@ def model_card(**facts: Any) -> str:
         keep_trailing_newline=True,
     )
     jinja.filters["in_markdown"] = in_markdown
-    template = jinja.from_string(TEMPLATE.read_text(encoding="utf-8"))
-    return template.render(percent=percent, interval=interval, **facts)
+    return jinja.from_string(template).render(percent=percent, interval=interval, **facts)
 
 
 def percent(share: float, digits: int = 2) -> str:

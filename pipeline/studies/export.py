@@ -45,6 +45,7 @@ def export(
     train_labels: Path = Path("data/processed/train_labels.npy"),
     test_images: Path = Path("data/processed/test_images.npy"),
     test_labels: Path = Path("data/processed/test_labels.npy"),
+    template: Path = Path("pipeline/export/model_card.md"),
     champion: Path = Path("champion"),
 ) -> None:
     """Write a network of the study, its operating points and its model card.
@@ -61,6 +62,7 @@ def export(
         train_labels: Of the training images.
         test_images: Of the test set.
         test_labels: Likewise.
+        template: Of the model card.
         champion: The folder to write to.
 
     Raises:
@@ -94,6 +96,7 @@ def export(
     wrong = parse_table((runs / f"{run}.csv").read_bytes())["actual"].to_numpy()
     recipe_name, _, seed = run.rpartition("-")
     card = model_card(
+        template.read_text(encoding="utf-8"),
         recipe_name=recipe_name,
         seed=seed,
         network_file=NETWORK_FILE,
@@ -132,7 +135,14 @@ def export(
 
 def layers_of(model: Any) -> list[Layer]:
     """Return the layers of a Keras model, all of which are fully connected."""
-    return [Layer(*layer.get_weights(), layer.activation.__name__) for layer in model.layers]
+    return [
+        Layer(
+            kernel=np.asarray(layer.kernel),
+            bias=np.asarray(layer.bias),
+            activation=layer.activation.__name__,
+        )
+        for layer in model.layers
+    ]
 
 
 def check_agreement(found: NDArray[np.float32], expected: NDArray[np.float64]) -> None:

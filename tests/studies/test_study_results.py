@@ -40,7 +40,7 @@ def test_every_recipe_has_ten_seeds_of_the_same_network_on_the_same_images() -> 
 
 
 def test_recipes_reach_what_is_asked_of_them() -> None:
-    assert SUMMARY["champion"]["test"]["mean"] >= 0.993
+    assert SUMMARY["champion"]["test"]["mean"] >= 0.994
     assert 0.975 <= SUMMARY["original"]["test"]["mean"] <= 0.978
 
 
@@ -82,16 +82,19 @@ def test_committed_network_is_the_champions_first_and_reads_digits() -> None:
     assert (probabilities.argmax(axis=1) == labels).mean() > 0.995
 
 
-def test_champion_is_the_best_of_the_search_which_has_validation_scores_alone() -> None:
+def test_champion_is_the_best_of_the_finalists_which_have_validation_scores_alone() -> None:
     table = pd.read_csv(STUDIES / "search.csv", dtype=str, keep_default_na=False)
     champion = as_row(
         load_section("train", TrainParams, ROOT / "params.yaml", recipe="champion", seed=0)
     )
     assert set(table) == {*champion, "val_loss", "val_accuracy"}
     settings = [name for name in champion if name != "seed"]
-    means = table.astype({"val_loss": float}).groupby(settings)["val_loss"].mean()
-    best = means.index[int(means.argmin())]
-    assert list(best) == [champion[name] for name in settings]
+    accuracies = table.astype({"val_accuracy": float}).groupby(settings)["val_accuracy"]
+    scores = accuracies.agg(["mean", "count"])
+    # Two seeds differ by more than two good settings do.
+    finalists = scores[scores["count"] >= 3]["mean"]
+    assert len(finalists) >= 3
+    assert list(finalists.index[finalists.argmax()]) == [champion[name] for name in settings]
 
 
 @pytest.mark.parametrize("target", TARGETS)

@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.params import load_section
 from pipeline.studies import search
-from pipeline.studies.search import SearchParams
+from pipeline.studies.search import SearchParams, Setting
 from pipeline.training.loop import TrainParams
 
 IMAGES = 40
@@ -28,7 +28,9 @@ def edit_params(edit: Any) -> None:
 
 
 def settings(*found: dict[str, Any], base: str = "champion", seeds: int = 2) -> SearchParams:
-    return SearchParams(base=base, seeds=list(range(seeds)), settings=list(found))
+    return SearchParams(
+        base=base, seeds=list(range(seeds)), settings=[Setting(**one) for one in found]
+    )
 
 
 @pytest.fixture
@@ -112,8 +114,14 @@ def test_table_of_another_search_is_left_alone(table: Path) -> None:
     assert table.read_text() == "a,b\n1,2\n"
 
 
+def test_setting_may_name_its_own_seeds(table: Path) -> None:
+    search.search(settings({"epochs": 1, "seeds": [5]}, {"epochs": 2}, seeds=1))
+    found = pd.read_csv(table)
+    assert found[["epochs", "seed"]].to_numpy().tolist() == [[1, 5], [2, 0]]
+
+
 def test_search_of_the_project_can_be_read() -> None:
     params = load_section("search", SearchParams, ROOT / "studies/params.yaml")
     base = load_section("train", TrainParams, ROOT / "params.yaml", recipe=params.base)
     for number, setting in enumerate(params.settings):
-        search.varied(base.recipe, setting, number)
+        search.varied(base.recipe, setting.model_extra or {}, number)
