@@ -94,7 +94,7 @@ def test_champion_is_the_best_of_the_finalists_which_have_validation_scores_alon
     # Two seeds differ by more than two good settings do.
     finalists = scores[scores["count"] >= 3]["mean"]
     assert len(finalists) >= 3
-    assert list(finalists.index[finalists.argmax()]) == [champion[name] for name in settings]
+    assert list(finalists.index[int(finalists.argmax())]) == [champion[name] for name in settings]
 
 
 @pytest.mark.parametrize("target", TARGETS)
