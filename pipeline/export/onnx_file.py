@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
+from pipeline.runtime.errors import PipelineError
+
 INPUT, OUTPUT = "pixels", "probabilities"
 # Old enough for whatever reads ONNX, and the first whose Softmax is along one axis.
 OPSET, FORMAT = 13, 7
@@ -38,6 +40,9 @@ def onnx_bytes(layers: Sequence[Layer], temperature: float, metadata: Mapping[st
         layers: From the input on; the last one's activation is softmax.
         temperature: What the logits are divided by, for calibrated probabilities.
         metadata: What else the file tells of the network, by name.
+
+    Raises:
+        PipelineError: An activation is none of those that a layer may have.
     """
     nodes, weights = [], [numpy_helper.from_array(np.array(temperature, np.float32), "temperature")]
     value = INPUT
@@ -61,7 +66,7 @@ def onnx_bytes(layers: Sequence[Layer], temperature: float, metadata: Mapping[st
     model = helper.make_model(
         graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=FORMAT
     )
-    helper.set_model_props(model, dict(metadata))
+    helper.set_model_props(model, dict(sorted(metadata.items())))
     onnx.checker.check_model(model, full_check=True)
     return bytes(model.SerializeToString(deterministic=True))
 
@@ -74,6 +79,8 @@ def _activation(name: str, before: str, after: str) -> list[onnx.NodeProto]:
     if name == "silu":
         gate = f"{after}_gate"
         return [node("Sigmoid", [before], [gate]), node("Mul", [before, gate], [after])]
+    if name != "softmax":
+        raise PipelineError(f"no ONNX file can be written of a layer whose activation is {name}")
     logits = "calibrated_logits"
     return [
         node("Div", [before, "temperature"], [logits]),
@@ -95,5 +102,7 @@ def probabilities(content: bytes, images: NDArray[np.float32]) -> NDArray[np.flo
     Returns:
         Shape (n, classes).
     """
-    (found,) = ReferenceEvaluator(onnx.load_from_string(content)).run([OUTPUT], {INPUT: images})
+    network = ReferenceEvaluator(onnx.load_from_string(content))
+    with np.errstate(over="ignore"):  # exp in a sigmoid that is 0
+        (found,) = network.run([OUTPUT], {INPUT: images})
     return np.asarray(found, np.float32)

@@ -26,7 +26,7 @@ from pipeline.runtime.atomic import replacing, write_text
 from pipeline.runtime.command import run_checked, stage_parser
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.examples import as_squares, load_array, load_examples
-from pipeline.runtime.params import PIPELINE_PARAMS, load_section, read_section
+from pipeline.runtime.params import PIPELINE_PARAMS, load_section, read_params, read_section
 
 NETWORK_FILE, POINTS_FILE = "network.onnx", "operating_points.json"
 MOST_APART = 1e-5  # a probability by ONNX may be from the one by Keras
@@ -76,7 +76,16 @@ def export(
     points = facts["operating_points"]
     layers = layers_of(model)
     names = preprocess.class_names or [str(label) for label in range(len(layers[-1].bias))]
-    metadata = {"classes": names, "run": run, "recipe": recipe, "operating_points": points}
+    images = as_squares(test.images, str(test_images))
+    side = images.shape[1]
+    metadata = {
+        "classes": names,
+        "input": f"{INPUT}: float32 (n, {side * side}), an image of {side} x {side} pixels row by "
+        "row, from 0, the background, to 1",
+        "operating_points": points,
+        "recipe": recipe,
+        "run": run,
+    }
     content = onnx_bytes(
         layers,
         points["temperature"],
@@ -92,7 +101,6 @@ def export(
 
     expected = scaled(predict(test.images), points["temperature"])
     check_agreement(probabilities(content, test.images), expected)
-    images = as_squares(test.images, str(test_images))
     wrong = parse_table((runs / f"{run}.csv").read_bytes())["actual"].to_numpy()
     recipe_name, _, seed = run.rpartition("-")
     card = model_card(
@@ -102,7 +110,7 @@ def export(
         network_file=NETWORK_FILE,
         points_file=POINTS_FILE,
         input=INPUT,
-        side=images.shape[1],
+        side=side,
         names=names,
         shape="-".join(
             str(len(array)) for array in (layers[0].kernel, *(one.bias for one in layers))
@@ -134,7 +142,13 @@ def export(
 
 
 def layers_of(model: Any) -> list[Layer]:
-    """Return the layers of a Keras model, all of which are fully connected."""
+    """Return the layers of a Keras model, all of which are fully connected.
+
+    Raises:
+        PipelineError: One is not.
+    """
+    if odd := [layer.name for layer in model.layers if not hasattr(layer, "kernel")]:
+        raise PipelineError(f"no ONNX file can be written of the layers {', '.join(odd)}")
     return [
         Layer(
             kernel=np.asarray(layer.kernel),
@@ -176,8 +190,8 @@ def main() -> None:
         return (
             load_section("preprocess", PreprocessParams, PIPELINE_PARAMS),
             load_section("evaluate", EvaluateParams, PIPELINE_PARAMS),
-            list(read_section("download", PIPELINE_PARAMS)["files"].values()),
-            read_section("recipes", PIPELINE_PARAMS)[given.recipe],
+            list(read_section("download", PIPELINE_PARAMS).get("files", {}).values()),
+            read_params("train", PIPELINE_PARAMS, recipe=given.recipe)["recipe"],
             f"{given.recipe}-{given.seed}",
         )
 

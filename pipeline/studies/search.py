@@ -140,7 +140,7 @@ def read_rows(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
 
 
 def mean_scores(rows: Sequence[dict[str, str]]) -> pd.DataFrame:
-    """Return the mean scores over the seeds, by setting, best loss first."""
+    """Return the mean scores over the seeds, by setting, best accuracy first."""
     table = pd.DataFrame(rows).astype(dict.fromkeys(SCORES, float))
     # Columns in which all settings agree would only fill the screen.
     settings = [
@@ -151,7 +151,7 @@ def mean_scores(rows: Sequence[dict[str, str]]) -> pd.DataFrame:
         seeds=("seed", "count"),
         val_loss=("val_loss", "mean"),
         val_accuracy=("val_accuracy", "mean"),
-    ).sort_values("val_loss")
+    ).sort_values("val_accuracy", ascending=False)
 
 
 def main() -> None:

@@ -98,8 +98,8 @@ def orthogonalised(polynomial: tuple[float, float, float], matrix: Any, steps: i
     square = x @ ops.transpose(x)
     product = ops.eye(x.shape[0])
     for _ in range(steps):
-        # Never a sum of three: TensorFlow orders its terms anew each time that it builds the graph,
-        # and the last bits would differ.
+        # Never a sum of three: TensorFlow begins it with the term whose memory is free first, so
+        # its last bits depend on which thread was faster.
         change = b * square + c * (square @ square)
         product = a * product + change @ product
         once = a * square + change @ square

@@ -15,6 +15,7 @@ from pipeline.evaluation.calibration import scaled
 from pipeline.export.onnx_file import Layer, onnx_bytes, probabilities
 from pipeline.model.backend import keras
 from pipeline.model.network import build_network
+from pipeline.runtime.errors import PipelineError
 from pipeline.studies.export import layers_of
 
 
@@ -92,3 +93,17 @@ def test_same_network_gives_the_same_bytes_in_every_process() -> None:
         for seed in ("0", "1")
     }
     assert len(hashes) == 1
+
+
+def test_order_of_what_it_is_told_changes_no_byte() -> None:
+    one, other = ({"a": "1", "b": "2"}, {"b": "2", "a": "1"})
+    assert onnx_bytes(some_layers(), 1.5, one) == onnx_bytes(some_layers(), 1.5, other)
+
+
+def test_layer_that_the_file_cannot_hold_is_named() -> None:
+    layers = [some_layers()[0]._replace(activation="tanh"), *some_layers()[1:]]
+    with pytest.raises(PipelineError, match="a layer whose activation is tanh"):
+        onnx_bytes(layers, 1.5, {})
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Reshape((2, 2), name="square")])
+    with pytest.raises(PipelineError, match="the layers square"):
+        layers_of(model)

@@ -24,6 +24,7 @@ from PIL import Image
 from playwright.sync_api import Locator
 
 from pipeline.evaluation.assessment import EvaluateParams
+from pipeline.evaluation.robustness import PERTURBATIONS
 from pipeline.model.backend import keras
 from pipeline.model.file import save_model
 from pipeline.model.network import build_network
@@ -38,7 +39,7 @@ from pipeline.stages.plot import PlotParams, plot
 Scheme = Literal["light", "dark"]
 COARSE = PlotParams(gallery_size=24, dpi=50)
 TEMPLATE = (ROOT / "pipeline/report/page.html").read_text(encoding="utf-8")
-CHARTS = 8  # risk and coverage, reliability, four perturbations, loss, accuracy
+CHARTS = 4 + len(PERTURBATIONS)  # risk and coverage, reliability, loss, accuracy
 NAMESPACES = {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
 
 # Of each text that is shown: itself, its contrast with what is behind it.

@@ -65,6 +65,7 @@ def key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
 def test_checkpoint_is_of_these_parameters(key: Callable[..., str]) -> None:
     distortion = dict.fromkeys(("rotation", "scale", "shear", "shift", "elastic"), 0.1)
     recipe: dict[str, Any] = {
+        "activation": "silu",
         "optimizer": "muon",
         "batch_size": 11,
         "epochs": 3,

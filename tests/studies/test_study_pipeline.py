@@ -182,7 +182,8 @@ def test_commands_in_the_pipelines_folder_leave_the_study_alone(studied: Project
         ran = studied.repro("--dry", *arguments)
         assert "train" in ran
         assert set(ran) < pipeline
-    assert set(json.loads(studied.studies.run("dvc", "status", "--json"))) == set(RUNS)
+    stale = set(json.loads(studied.studies.run("dvc", "status", "--json")))
+    assert stale == {*RUNS, "cross_validate", "export"}
 
 
 def test_clone_has_the_results_and_gets_the_answers_from_a_remote(
@@ -234,7 +235,7 @@ def test_answers_are_probabilities_and_the_accuracies_theirs(study: Path) -> Non
     for seed in SEEDS:
         folder = study / f"answers/original-{seed}"
         assert {path.name for path in folder.iterdir()} == {
-            *("test.npy", "training.json", "validation.npy")
+            *("model.keras", "test.npy", "training.json", "validation.npy")
         }
         facts = json.loads((folder / "training.json").read_text())
         run = json.loads((study / f"runs/original-{seed}.json").read_text())
@@ -292,8 +293,8 @@ def test_recipe_can_be_removed_as_contributing_says(studied: Project) -> None:
     listed = studied.studies.run("dvc", "stage", "list")
     assert "champion" not in listed
     assert "train@original-" in listed
-    # Of a recipe without distortion there are pictures too.
-    assert studied.studies.repro("plot_distortions") == ["plot_distortions"]
+    # Here `examined` names the other one already.
+    assert studied.studies.repro() == []
 
 
 def test_damaged_table_of_doubts_is_a_message(
@@ -381,7 +382,8 @@ def test_edit_of_the_evaluation_assesses_what_is_not_rotten_without_any_training
     assert "assess: answers/original-1/test.npy: not what its stage wrote" in output
     rot(answers)  # back
     ran = studied.studies.repro("summarise", "find_label_doubts")
-    assert ran == ["assess", "summarise", "find_label_doubts"]
+    assert set(ran) == {"assess", "summarise", "find_label_doubts"}
+    assert ran.index("assess") < ran.index("summarise")
     changed = studied.run("git", "status", "--porcelain").split()
     assert changed == ["M", "pipeline/evaluation/rejection.py", "M", "studies/dvc.lock"]
 

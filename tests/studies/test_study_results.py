@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 
 from pipeline.runtime.params import load_section, read_section
 from pipeline.studies.results.study import StudyParams
-from pipeline.studies.search import as_row
+from pipeline.studies.search import SCORES, SearchParams, as_row, varied
 from pipeline.studies.summarise import summarise
 from pipeline.training.loop import TrainParams
 
@@ -80,6 +80,20 @@ def test_committed_network_is_the_champions_first_and_reads_digits() -> None:
     images, labels = mnist_data()
     (probabilities,) = network.run(None, {"pixels": (images / 255).astype(np.float32)})
     assert (probabilities.argmax(axis=1) == labels).mean() > 0.995
+
+
+def test_table_of_the_search_has_a_row_for_each_try_and_no_other() -> None:
+    params = load_section("search", SearchParams, STUDIES / "params.yaml")
+    base = load_section("train", TrainParams, ROOT / "params.yaml", recipe=params.base)
+    tries = [
+        as_row(base.model_copy(update={"recipe": recipe, "seed": seed}))
+        for number, setting in enumerate(params.settings)
+        for recipe in [varied(base.recipe, setting.model_extra or {}, number)]
+        for seed in setting.seeds or params.seeds
+    ]
+    table = pd.read_csv(STUDIES / "search.csv", dtype=str, keep_default_na=False)
+    found = table.drop(columns=SCORES).to_dict("records")
+    assert sorted(map(str, found)) == sorted(map(str, tries))
 
 
 def test_champion_is_the_best_of_the_finalists_which_have_validation_scores_alone() -> None:

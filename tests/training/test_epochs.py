@@ -150,19 +150,29 @@ def test_epochs_equal_those_of_fit(
     assert_close(model.get_weights(), oracle.get_weights())
 
 
-@pytest.mark.parametrize("build", [network, muon_network])
-def test_training_again_in_the_same_process_ends_with_the_same_bits(
-    build: Callable[[], keras.Model],
-) -> None:
-    """Each time the epoch is compiled anew, and a compiler may order sums as it likes."""
+def test_training_again_in_the_same_process_ends_with_the_same_bits() -> None:
+    """Of as many images as it takes: sums of three terms differed with 10,000, not with 6,000."""
+    random = np.random.default_rng(0)
+    images = random.integers(0, 256, (10_000, 784)).astype(np.float32) / np.float32(255)
+    examples = Examples(images, random.integers(0, 10, 10_000).astype(np.int32))
+    few = Examples(images[:10], examples.labels[:10])
 
     def trained() -> bytes:
-        model = build()
-        for _ in train(model, 46, 4, STRONG):
+        optimizer = build_optimizer(MUON, 10_000)
+        model = build_network(784, [32, 16], "silu", 10, optimizer, seed=3)
+        for _ in train_epochs(
+            model,
+            examples,
+            few,
+            batch_size=1000,
+            epochs=range(2),
+            random=np.random.default_rng(SEED),
+            distortion=STRONG,
+        ):
             pass
         return b"".join(array.tobytes() for array in model.get_weights())
 
-    assert len({trained() for _ in range(5)}) == 1
+    assert len({trained() for _ in range(4)}) == 1
 
 
 def test_moving_average_is_what_is_validated_and_kept() -> None:
