@@ -24,7 +24,7 @@ from pipeline.training.recipe import build_optimizer
 PROJECT = Path(__file__).parents[1]
 FOLDER = PROJECT / "data/processed"
 TARGETS = (0.99, 0.993)  # of the validation accuracy
-PATIENCE = 20  # times as long as the champion: then Keras's way is given up
+PATIENCE = 12  # times as long as the champion: then Keras's way is given up
 RATE = 0.005  # of Adam, at its peak: what the champion had when it was trained by Adam
 WARM_UP = 0.1  # share of the steps
 
