@@ -2,7 +2,8 @@
 
 Keras's way is what its guides show: `fit`, with Keras's layers that distort the images in front of
 the network, Adam, and a learning rate that falls as a cosine. Network, batch size and number of
-epochs are the champion's; the layers have no strokes.
+epochs are the champion's. Keras's way has no Muon, no weight decay, no moving average and no
+strokes: the ratio is that of both, recipe and trainer.
 """
 
 import sys
@@ -139,7 +140,7 @@ def main() -> None:
         ratio = theirs.reached.get(target, theirs.limit) / seconds
         more = "" if target in theirs.reached else ", not reached: more than"
         report(
-            f"Keras's way / champion to {target:.1%}{more}",
+            f"seconds by Keras / by the champion to {target:.1%}{more}",
             ratio,
             "at least 10" if target == TARGETS[0] else "none",
         )

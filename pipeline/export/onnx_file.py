@@ -72,7 +72,7 @@ def onnx_bytes(layers: Sequence[Layer], temperature: float, metadata: Mapping[st
 
 
 def _activation(name: str, before: str, after: str) -> list[onnx.NodeProto]:
-    """Return the nodes that compute an activation; that of the output with its temperature."""
+    """Return the nodes from a sum to its activation; softmax first divides by the temperature."""
     node = helper.make_node
     if name == "relu":
         return [node("Relu", [before], [after])]

@@ -51,17 +51,17 @@ def export(
     """Write a network of the study, its operating points and its model card.
 
     Args:
-        preprocess: Has the names of the classes.
-        evaluation: Has how many images are predicted at a time, and by how many threads.
+        preprocess: For the names of the classes.
+        evaluation: For the number of images that are predicted at a time, and of threads.
         files: Name and SHA-256 of each file of the data set.
         recipe: Its settings, by name.
         run: Which network, as RECIPE-SEED.
-        answers: The folder with the networks.
-        runs: The folder with what they were measured to be.
-        summary: Of all runs.
+        answers: The folder with the networks of all runs.
+        runs: The folder with their measures.
+        summary: The mean measures of each recipe.
         train_labels: Of the training images.
         test_images: Of the test set.
-        test_labels: Likewise.
+        test_labels: Of the same images.
         template: Of the model card.
         champion: The folder to write to.
 
@@ -101,7 +101,7 @@ def export(
 
     expected = scaled(predict(test.images), points["temperature"])
     check_agreement(probabilities(content, test.images), expected)
-    wrong = parse_table((runs / f"{run}.csv").read_bytes())["actual"].to_numpy()
+    classes_of_errors = parse_table((runs / f"{run}.csv").read_bytes())["actual"].to_numpy()
     recipe_name, _, seed = run.rpartition("-")
     card = model_card(
         template.read_text(encoding="utf-8"),
@@ -125,7 +125,7 @@ def export(
             {
                 "name": name,
                 "images": int((test.labels == label).sum()),
-                "right": int((test.labels == label).sum() - (wrong == label).sum()),
+                "right": int((test.labels == label).sum() - (classes_of_errors == label).sum()),
             }
             for label, name in enumerate(names)
         ],

@@ -1,10 +1,10 @@
 """Compare settings of a recipe on the validation images; the test images are not read.
 
 The settings, and the recipe that they differ from, stand in studies/params.yaml, section search.
-Each setting is trained with each seed. A training adds a row to studies/search.csv: network and
-recipe in full, then the loss and the accuracy on the validation images at its end. What has a row
-is not trained again, so an interrupted search goes on where it was. Code and data are not part of a
-row: after a change of those, delete the file.
+Each setting is trained with each seed. A training adds a row to studies/search.csv: backend,
+network, seed, threads and recipe in full, then the loss and the accuracy on the validation images
+at its end. What has a row is not trained again, so an interrupted search goes on where it was. Code
+and data are not part of a row: after a change of those, delete the file.
 """
 
 import argparse
@@ -30,7 +30,7 @@ SCORES = ["val_loss", "val_accuracy"]
 
 
 class Setting(Section):
-    """Values in which a setting differs from the base; whatever is no ``seeds`` is one of them.
+    """What is tried: each key but ``seeds`` overrides one of the base recipe.
 
     Attributes:
         seeds: It is trained with each of them; None takes those of all settings.
