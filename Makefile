@@ -32,7 +32,7 @@ repro: $(VENV)/.installed  ## Run what has changed of the pipeline, all of it th
 demo: $(VENV)/.installed  ## Run the whole pipeline in demo/ on 5,000 real digits, without internet
 	$(RUN) python -m pipeline demo
 
-study: $(VENV)/.installed  ## Train each recipe with ten seeds; goes on where it was interrupted (an hour)
+study: $(VENV)/.installed  ## Train each recipe with ten seeds; goes on where it was interrupted (forty minutes)
 	$(RUN) dvc repro preprocess
 	$(call REPRO,studies)
 
@@ -74,7 +74,7 @@ bench: $(VENV)/.installed  ## Measure speed and memory, as ratios taken side by 
 	$(RUN) $(BENCH) benchmarks/compare.py
 	$(RUN) $(BENCH) benchmarks/memory.py
 
-bench-accuracy: $(VENV)/.installed  ## Measure seconds of training to 99.0% and 99.3%: the champion, and Keras's own way; half an hour
+bench-accuracy: $(VENV)/.installed  ## Measure seconds of training to 99.0% and 99.3%: the champion, and Keras's own way; a quarter of an hour
 	$(RUN) $(BENCH) benchmarks/time_to_accuracy.py
 
 # Where these two tie NumPy's BLAS to an old kernel, it would be no yardstick.

@@ -20,7 +20,7 @@ from pipeline.evaluation.robustness import PERTURBATIONS, accuracies
 from pipeline.evaluation.wording import setting
 from pipeline.export.card import model_card
 from pipeline.export.onnx_file import INPUT, Layer, onnx_bytes, probabilities
-from pipeline.model.backend import pin
+from pipeline.model.backend import keras, pin
 from pipeline.model.file import load_model
 from pipeline.runtime.atomic import replacing, write_text
 from pipeline.runtime.command import run_checked, stage_parser
@@ -122,12 +122,13 @@ def export(
         trained=len(load_array(train_labels, np.int32)),
         files=files,
         by_class=[
-            {
-                "name": name,
-                "images": int((test.labels == label).sum()),
-                "right": int((test.labels == label).sum() - (classes_of_errors == label).sum()),
-            }
-            for label, name in enumerate(names)
+            {"name": name, "images": int(count), "right": int(count - wrong)}
+            for name, count, wrong in zip(
+                names,
+                np.bincount(test.labels, minlength=len(names)),
+                np.bincount(classes_of_errors, minlength=len(names)),
+                strict=True,
+            )
         ],
         perturbed=[
             row | {"unit": PERTURBATIONS[row["perturbation"]].unit}
@@ -147,7 +148,8 @@ def layers_of(model: Any) -> list[Layer]:
     Raises:
         PipelineError: One is not.
     """
-    if odd := [layer.name for layer in model.layers if not hasattr(layer, "kernel")]:
+    dense = keras.layers.Dense
+    if odd := [layer.name for layer in model.layers if not isinstance(layer, dense)]:
         raise PipelineError(f"no ONNX file can be written of the layers {', '.join(odd)}")
     return [
         Layer(

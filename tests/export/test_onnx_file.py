@@ -104,6 +104,7 @@ def test_layer_that_the_file_cannot_hold_is_named() -> None:
     layers = [some_layers()[0]._replace(activation="tanh"), *some_layers()[1:]]
     with pytest.raises(PipelineError, match="a layer whose activation is tanh"):
         onnx_bytes(layers, 1.5, {})
-    model = keras.Sequential([keras.Input((4,)), keras.layers.Reshape((2, 2), name="square")])
-    with pytest.raises(PipelineError, match="the layers square"):
+    layers = [keras.layers.Reshape((2, 2, 1), name="square"), keras.layers.Conv2D(1, 2, name="c")]
+    model = keras.Sequential([keras.Input((4,)), *layers])
+    with pytest.raises(PipelineError, match="the layers square, c"):
         layers_of(model)
