@@ -7,9 +7,10 @@ further down this list (CONTRIBUTING.md has the arrows), and never one that is a
 - ``stages``: what ``dvc repro`` runs, a module a stage, from download to plot
 - ``studies``: experiments with many trainings: ten seeds of each recipe, a search, label doubts
 - ``studies/results``: tables, summaries and pictures of the studies
+- ``reading``: digits in people's pictures, with a verdict on each
 - ``report``: the figures and the page of a run
 - ``history``: results in Git and DVC: revisions, how they were made, whether they are stale
-- ``export``: a network for use elsewhere: as a file that runs without Keras, and its model card
+- ``export``: a network for use elsewhere: its file, its model card, the form of its images
 - ``training``: the training loop: recipe, distorted images, epochs, checkpoints
 - ``model``: the network: backend, layers, file on disk
 - ``evaluation``: metrics of predictions: calibration, rejection, robustness

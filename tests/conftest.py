@@ -361,6 +361,7 @@ def use_small_data(params: Any, data_set: Path, mirrors: list[str]) -> None:
         params["download"]["files"][role]["sha256"] = sha256(data_set / name)
     params["preprocess"]["validation_size"] = 100
     params["train"]["checkpoint_every"] = 1
+    params["export"]["made_up"] = 10
     for recipe in params["recipes"].values():
         recipe.update({"batch_size": 50, "epochs": 3})
 

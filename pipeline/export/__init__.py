@@ -1,1 +1,1 @@
-"""A network for use elsewhere: as a file that runs without Keras, and its model card."""
+"""A network for use elsewhere: its file, its model card, the form that its images have."""

@@ -5,15 +5,16 @@ from typing import NamedTuple
 
 import numpy as np
 import onnx
+from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
-from onnx.reference import ReferenceEvaluator
 
-from pipeline.runtime.errors import PipelineError
+from pipeline.runtime.errors import UNREADABLE, PipelineError, reason
 
-INPUT, OUTPUT = "pixels", "probabilities"
+INPUT, PROBABILITIES, IS_DIGIT = "pixels", "probabilities", "is_digit"
 # Old enough for whatever reads ONNX, and the first whose Softmax is along one axis.
 OPSET, FORMAT = 13, 7
+ACTIVATIONS = {"Relu": "relu", "Mul": "silu", "Div": "softmax"}  # by the operator after the sum
 
 
 class Layer(NamedTuple):
@@ -22,7 +23,7 @@ class Layer(NamedTuple):
     Attributes:
         kernel: Weights, shape (inputs, units), float32.
         bias: Shape (units,), float32.
-        activation: "relu", "silu" or "softmax".
+        activation: "relu", "silu", "softmax" or "sigmoid".
     """
 
     kernel: NDArray[np.float32]
@@ -30,45 +31,70 @@ class Layer(NamedTuple):
     activation: str
 
 
-def onnx_bytes(layers: Sequence[Layer], temperature: float, metadata: Mapping[str, str]) -> bytes:
-    """Return the ONNX file of a network, the same bytes for the same network.
+class Network(NamedTuple):
+    """A network as it is exported.
 
-    Its input ``pixels`` has shape (n, pixels), its output ``probabilities`` (n, classes), both
-    float32.
-
-    Args:
+    Attributes:
         layers: From the input on; the last one's activation is softmax.
         temperature: What the logits are divided by, for calibrated probabilities.
+        digit_test: One unit with a sigmoid, which sees the outputs of all hidden layers and the
+            logits: is the image one of the classes at all?
         metadata: What else the file tells of the network, by name.
+    """
+
+    layers: Sequence[Layer]
+    temperature: float
+    digit_test: Layer
+    metadata: Mapping[str, str]
+
+
+def onnx_bytes(network: Network) -> bytes:
+    """Return the ONNX file of a network, the same bytes for the same network.
+
+    Its input ``pixels`` has shape (n, pixels); its outputs are ``probabilities``, (n, classes), and
+    ``is_digit``, (n, 1), the probability of being one of the classes at all; all are float32.
 
     Raises:
         PipelineError: An activation is none of those that a layer may have.
     """
-    nodes, weights = [], [numpy_helper.from_array(np.array(temperature, np.float32), "temperature")]
-    value = INPUT
-    for number, layer in enumerate(layers, 1):
-        names = [f"kernel_{number}", f"bias_{number}"]
-        weights += [
-            numpy_helper.from_array(array, name)
-            for name, array in zip(names, (layer.kernel, layer.bias), strict=True)
-        ]
-        before, after = f"sum_{number}", f"hidden_{number}"
-        nodes.append(helper.make_node("Gemm", [value, *names], [before]))
-        nodes += _activation(layer.activation, before, after)
-        value = after
-    graph = helper.make_graph(
-        nodes,
-        "digits",
-        [_batch(INPUT, len(layers[0].kernel))],
-        [_batch(OUTPUT, len(layers[-1].bias))],
-        weights,
-    )
     model = helper.make_model(
-        graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=FORMAT
+        _graph(network), opset_imports=[helper.make_opsetid("", OPSET)], ir_version=FORMAT
     )
-    helper.set_model_props(model, dict(sorted(metadata.items())))
+    helper.set_model_props(model, dict(sorted(network.metadata.items())))
     onnx.checker.check_model(model, full_check=True)
     return bytes(model.SerializeToString(deterministic=True))
+
+
+def _graph(network: Network) -> onnx.GraphProto:
+    temperature = np.array(network.temperature, np.float32)
+    nodes, weights = [], [numpy_helper.from_array(temperature, "temperature")]
+    value, seen = INPUT, []
+    for number, layer in enumerate(network.layers, 1):
+        before, after = f"sum_{number}", f"hidden_{number}"
+        nodes += [
+            _sum(layer, str(number), value, before, weights),
+            *_activation(layer.activation, before, after),
+        ]
+        seen.append(before if layer.activation == "softmax" else after)
+        value = after
+    nodes += [
+        helper.make_node("Concat", seen, ["seen"], axis=1),
+        _sum(network.digit_test, "digit_test", "seen", "digit_logit", weights),
+        helper.make_node("Sigmoid", ["digit_logit"], [IS_DIGIT]),
+    ]
+    width, classes = len(network.layers[0].kernel), len(network.layers[-1].bias)
+    outputs = [_batch(PROBABILITIES, classes), _batch(IS_DIGIT, 1)]
+    return helper.make_graph(nodes, "digits", [_batch(INPUT, width)], outputs, weights)
+
+
+def _sum(
+    layer: Layer, name: str, value: str, result: str, weights: list[onnx.TensorProto]
+) -> onnx.NodeProto:
+    """Return the node of a layer's weighted sum, and add its weights to those of the graph."""
+    names = [f"kernel_{name}", f"bias_{name}"]
+    for array, label in zip((layer.kernel, layer.bias), names, strict=True):
+        weights.append(numpy_helper.from_array(array, label))
+    return helper.make_node("Gemm", [value, *names], [result])
 
 
 def _activation(name: str, before: str, after: str) -> list[onnx.NodeProto]:
@@ -84,7 +110,7 @@ def _activation(name: str, before: str, after: str) -> list[onnx.NodeProto]:
     logits = "calibrated_logits"
     return [
         node("Div", [before, "temperature"], [logits]),
-        node("Softmax", [logits], [OUTPUT], axis=-1),
+        node("Softmax", [logits], [PROBABILITIES], axis=-1),
     ]
 
 
@@ -92,17 +118,96 @@ def _batch(name: str, width: int) -> onnx.ValueInfoProto:
     return helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["images", width])
 
 
-def probabilities(content: bytes, images: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return what the network in an ONNX file answers, by the reference implementation of ONNX.
+def network_in(content: bytes) -> Network:
+    """Return the network in an ONNX file that ``onnx_bytes`` wrote.
+
+    Such a file may come from anywhere, so nothing in it is run: its weights are taken out, and it
+    has to be the very graph that these weights make.
+
+    Raises:
+        PipelineError: It is another one, or damaged.
+    """
+    try:
+        model = onnx.load_from_string(content)
+        weights = {tensor.name: _array(tensor) for tensor in model.graph.initializer}
+        after = {
+            node.input[0]: node.op_type for node in model.graph.node if node.op_type in ACTIVATIONS
+        }
+        numbers = range(1, (len(weights) - 1) // 2)
+        layers = [
+            Layer(
+                weights[f"kernel_{number}"],
+                weights[f"bias_{number}"],
+                ACTIVATIONS[after[f"sum_{number}"]],
+            )
+            for number in numbers
+        ]
+        test = Layer(weights["kernel_digit_test"], weights["bias_digit_test"], "sigmoid")
+        network = Network(
+            layers,
+            float(weights["temperature"]),
+            test,
+            {entry.key: entry.value for entry in model.metadata_props},
+        )
+        if _graph(network) != model.graph:
+            raise PipelineError("not a network that this project has exported")
+    except (*UNREADABLE, DecodeError) as error:
+        raise PipelineError(
+            f"not a network that this project has exported: {reason(error)}"
+        ) from error
+    return network
+
+
+def _array(tensor: onnx.TensorProto) -> NDArray[np.float32]:
+    if (
+        tensor.data_location != onnx.TensorProto.DEFAULT
+        or tensor.data_type != onnx.TensorProto.FLOAT
+    ):
+        raise PipelineError(f"weights {tensor.name} of an unexpected kind")
+    array = numpy_helper.to_array(tensor)
+    if not np.isfinite(array).all():
+        raise PipelineError(f"weights {tensor.name} that are no numbers")
+    return np.asarray(array)
+
+
+def answers(
+    network: Network, images: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the calibrated probabilities, shape (n, classes), and those of being a digit, (n,).
 
     Args:
-        content: Of the file.
+        network: The network.
+        images: Shape (n, pixels).
+    """
+    seen = seen_by(network.layers, images)
+    classes = len(network.layers[-1].bias)
+    logits = seen[:, -classes:] / np.float32(network.temperature)
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    test = seen @ network.digit_test.kernel + network.digit_test.bias
+    return powers / powers.sum(axis=1, keepdims=True), _sigmoid(test[:, 0])
+
+
+def seen_by(layers: Sequence[Layer], images: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return what the digit test sees: all layers' outputs side by side, the logits last.
+
+    Args:
+        layers: Of the network.
         images: Shape (n, pixels).
 
     Returns:
-        Shape (n, classes).
+        Shape (n, units of all layers).
     """
-    network = ReferenceEvaluator(onnx.load_from_string(content))
-    with np.errstate(over="ignore"):  # exp in a sigmoid that is 0
-        (found,) = network.run([OUTPUT], {INPUT: images})
-    return np.asarray(found, np.float32)
+    value, seen = images, []
+    for layer in layers:
+        total = value @ layer.kernel + layer.bias
+        value = total if layer.activation == "softmax" else _activated(total, layer.activation)
+        seen.append(value)
+    return np.concatenate(seen, axis=1)
+
+
+def _activated(total: NDArray[np.float32], activation: str) -> NDArray[np.float32]:
+    return np.maximum(total, 0) if activation == "relu" else total * _sigmoid(total)
+
+
+def _sigmoid(value: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.asarray(0.5 + 0.5 * np.tanh(0.5 * value))  # which cannot overflow, as exp can

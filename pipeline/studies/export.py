@@ -1,10 +1,9 @@
 """Export a network of the study for use elsewhere, to the folder champion/.
 
-It writes network.onnx, which runs without Keras and gives calibrated probabilities,
+It writes model.onnx, which runs without Keras and gives calibrated probabilities,
 operating_points.json with its temperature and thresholds, and README.md, its model card.
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,25 +13,24 @@ from numpy.typing import NDArray
 
 from pipeline.data.raw_examples import PreprocessParams
 from pipeline.evaluation.assessment import EvaluateParams
-from pipeline.evaluation.calibration import scaled
 from pipeline.evaluation.results import parse_table, read_json, write_json
 from pipeline.evaluation.robustness import PERTURBATIONS, accuracies
 from pipeline.evaluation.wording import setting
 from pipeline.export.card import model_card
-from pipeline.export.onnx_file import INPUT, Layer, onnx_bytes, probabilities
-from pipeline.model.backend import keras, pin
+from pipeline.export.exported import ExportParams, check_agreement, exported, layers_of
+from pipeline.export.onnx_file import INPUT
+from pipeline.model.backend import pin
 from pipeline.model.file import load_model
 from pipeline.runtime.atomic import replacing, write_text
 from pipeline.runtime.command import run_checked, stage_parser
-from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.examples import as_squares, load_array, load_examples
 from pipeline.runtime.params import PIPELINE_PARAMS, load_section, read_params, read_section
 
-NETWORK_FILE, POINTS_FILE = "network.onnx", "operating_points.json"
-MOST_APART = 1e-5  # a probability by ONNX may be from the one by Keras
+NETWORK_FILE, POINTS_FILE = "model.onnx", "operating_points.json"
 
 
-def export(
+def export(  # noqa: PLR0917 (what the parameter files and the command line give)
+    params: ExportParams,
     preprocess: PreprocessParams,
     evaluation: EvaluateParams,
     files: Sequence[dict[str, Any]],
@@ -42,7 +40,9 @@ def export(
     answers: Path = Path("answers"),
     runs: Path = Path("runs"),
     summary: Path = Path("summary.json"),
+    train_images: Path = Path("data/processed/train_images.npy"),
     train_labels: Path = Path("data/processed/train_labels.npy"),
+    validation_images: Path = Path("data/processed/validation_images.npy"),
     test_images: Path = Path("data/processed/test_images.npy"),
     test_labels: Path = Path("data/processed/test_labels.npy"),
     template: Path = Path("pipeline/export/model_card.md"),
@@ -51,6 +51,7 @@ def export(
     """Write a network of the study, its operating points and its model card.
 
     Args:
+        params: For the test whether an image is a digit.
         preprocess: For the names of the classes.
         evaluation: For the number of images that are predicted at a time, and of threads.
         files: Name and SHA-256 of each file of the data set.
@@ -59,7 +60,9 @@ def export(
         answers: The folder with the networks of all runs.
         runs: The folder with their measures.
         summary: The mean measures of each recipe.
-        train_labels: Of the training images.
+        train_images: That the network was trained with.
+        train_labels: Of these.
+        validation_images: That it was not trained with.
         test_images: Of the test set.
         test_labels: Of the same images.
         template: Of the model card.
@@ -71,25 +74,16 @@ def export(
     """
     pin(evaluation.threads)
     test = load_examples(test_images, test_labels)
+    training = load_examples(train_images, train_labels)
+    validation = load_array(validation_images, np.float32)
     model = load_model(answers / run / "model.keras")
     facts = read_json(runs / f"{run}.json")
     points = facts["operating_points"]
     layers = layers_of(model)
     names = preprocess.class_names or [str(label) for label in range(len(layers[-1].bias))]
     images = as_squares(test.images, str(test_images))
-    side = images.shape[1]
-    metadata = {
-        "classes": names,
-        "input": f"{INPUT}: float32 (n, {side * side}), an image of {side} x {side} pixels row by "
-        "row, from 0, the background, to 1",
-        "operating_points": points,
-        "recipe": recipe,
-        "run": run,
-    }
-    content = onnx_bytes(
-        layers,
-        points["temperature"],
-        {key: json.dumps(value, ensure_ascii=False) for key, value in metadata.items()},
+    content = exported(
+        model, training, validation, points, params, classes=names, recipe=recipe, run=run
     )
 
     def predict(images: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -99,8 +93,7 @@ def export(
         )
         return found
 
-    expected = scaled(predict(test.images), points["temperature"])
-    check_agreement(probabilities(content, test.images), expected)
+    check_agreement(content, test.images, predict(test.images))
     classes_of_errors = parse_table((runs / f"{run}.csv").read_bytes())["actual"].to_numpy()
     recipe_name, _, seed = run.rpartition("-")
     card = model_card(
@@ -110,7 +103,7 @@ def export(
         network_file=NETWORK_FILE,
         points_file=POINTS_FILE,
         input=INPUT,
-        side=side,
+        side=images.shape[1],
         names=names,
         shape="-".join(
             str(len(array)) for array in (layers[0].kernel, *(one.bias for one in layers))
@@ -119,7 +112,7 @@ def export(
         run=facts,
         points=points,
         all_runs=read_json(summary)[recipe_name],
-        trained=len(load_array(train_labels, np.int32)),
+        trained=len(training.images),
         files=files,
         by_class=[
             {"name": name, "images": int(count), "right": int(count - wrong)}
@@ -142,45 +135,6 @@ def export(
     write_text(champion / "README.md", card)
 
 
-def layers_of(model: Any) -> list[Layer]:
-    """Return the layers of a Keras model, all of which are fully connected.
-
-    Raises:
-        PipelineError: One is not.
-    """
-    dense = keras.layers.Dense
-    if odd := [layer.name for layer in model.layers if not isinstance(layer, dense)]:
-        raise PipelineError(f"no ONNX file can be written of the layers {', '.join(odd)}")
-    return [
-        Layer(
-            kernel=np.asarray(layer.kernel),
-            bias=np.asarray(layer.bias),
-            activation=layer.activation.__name__,
-        )
-        for layer in model.layers
-    ]
-
-
-def check_agreement(found: NDArray[np.float32], expected: NDArray[np.float64]) -> None:
-    """Make sure that two networks give the same class, and about the same probabilities.
-
-    Args:
-        found: Shape (n, classes).
-        expected: Likewise.
-
-    Raises:
-        PipelineError: They do not.
-    """
-    apart = float(np.abs(found - expected).max())
-    others = int((found.argmax(axis=1) != expected.argmax(axis=1)).sum())
-    if others or not apart <= MOST_APART:
-        raise PipelineError(
-            f"{NETWORK_FILE} is not the network: {others} images get another class, and "
-            f"probabilities are up to {apart:.2g} apart"
-        )
-    print(f"ONNX and Keras: the same classes, probabilities at most {apart:.1g} apart")
-
-
 def main() -> None:
     """Parse the command line and export."""
     parser = stage_parser("export", "study")
@@ -190,6 +144,7 @@ def main() -> None:
 
     def load() -> tuple[Any, ...]:
         return (
+            load_section("export", ExportParams, PIPELINE_PARAMS),
             load_section("preprocess", PreprocessParams, PIPELINE_PARAMS),
             load_section("evaluate", EvaluateParams, PIPELINE_PARAMS),
             list(read_section("download", PIPELINE_PARAMS).get("files", {}).values()),

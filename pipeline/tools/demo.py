@@ -48,6 +48,7 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     },
     "train": {"hidden_units": [128, 64, 16], "recipe": "original", "seed": 0, "threads": 2},
     "evaluate": {"threads": 2, "target_errors": [0.02, 0.01], "certainty": 0.9},
+    "export": {"seed": 0, "made_up": 500, "unlike": 0.01, "doubtful": 0.1},
     "plot": {"gallery_size": 24, "dpi": 150},
 }
 RECIPE = {"batch_size": 50, "epochs": 20, "learning_rate": 0.001, "distortion": None}

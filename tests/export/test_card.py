@@ -18,7 +18,7 @@ def card(**changes: Any) -> str:
     facts = {
         "recipe_name": "champion",
         "seed": "0",
-        "network_file": "network.onnx",
+        "network_file": "model.onnx",
         "points_file": "operating_points.json",
         "input": "pixels",
         "side": 28,

@@ -19,6 +19,7 @@ from contract import (
     data_file_problems,
     problems_of_house,
     problems_of_stage,
+    sections_read,
 )
 from dvc.utils.hydra import apply_overrides
 from packaging.requirements import Requirement
@@ -70,8 +71,9 @@ def test_sections_of_the_parameters_have_the_order_of_the_stages() -> None:
         stage.name for stage in STAGES
     ]
     for stage in STAGES:
-        for section in stage.sections().values():
-            load_section(stage.name, section, ROOT / "params.yaml")
+        kinds = {section.__name__: section for section in stage.sections().values()}
+        for (file, name), kind in sections_read(HOUSE, stage).items():
+            load_section(name, kinds[kind], ROOT / file)
     for recipe in HOUSE.params()["recipes"].values():
         assert set(recipe) == set(Recipe.model_fields)
 

@@ -71,14 +71,14 @@ def test_committed_network_is_the_champions_first_and_reads_digits() -> None:
     folder = STUDIES / "champion"
     (first,) = (run for run in RUNS if (run["recipe"], run["seed"]) == ("champion", 0))
     assert json.loads((folder / "operating_points.json").read_text()) == first["operating_points"]
-    network = onnxruntime.InferenceSession((folder / "network.onnx").read_bytes())
+    network = onnxruntime.InferenceSession((folder / "model.onnx").read_bytes())
     told = network.get_modelmeta().custom_metadata_map
     assert json.loads(told["recipe"]) == read_section("recipes", ROOT / "params.yaml")["champion"]
     assert f"**{first['test_accuracy']:.2%}**" in (folder / "README.md").read_text()
     assert sum(path.stat().st_size for path in folder.iterdir()) < 600_000
     # Some of MNIST's training images, which a package brings: it has seen most of them.
     images, labels = mnist_data()
-    (probabilities,) = network.run(None, {"pixels": (images / 255).astype(np.float32)})
+    (probabilities,) = network.run(["probabilities"], {"pixels": (images / 255).astype(np.float32)})
     assert (probabilities.argmax(axis=1) == labels).mean() > 0.995
 
 

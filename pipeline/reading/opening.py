@@ -1,0 +1,144 @@
+"""Open a picture of any common kind as an array of colours, upright and not too large."""
+
+import io
+import os
+import stat
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from pipeline.runtime.errors import UNREADABLE, PipelineError, reason
+
+# Others that Pillow knows are rare, start a program (EPS), or are no pictures of one page.
+FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
+MOST_PIXELS = 80_000_000  # decoded; a telephone takes 12 to 50 million
+LONGEST_SIDE = 1400  # pixels; of more, digits become slower to find and no easier to read
+DEEP = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")  # modes of more than a byte a pixel
+GREY, COLOURED = 2, 3  # axes
+MOSTLY = 0.9  # of the pixels
+TOO_LARGE = f"more than {MOST_PIXELS // 1_000_000} million pixels: make the picture smaller"
+
+
+def open_picture(source: Path | bytes | Image.Image | NDArray[np.generic]) -> NDArray[np.float32]:
+    """Return a picture as red, green and blue: shape (height, width, 3), from 0, black, to 1.
+
+    It is turned as its EXIF data say, its first frame if it has several, on black or white where it
+    is transparent, and made smaller if a side is longer than 1,400 pixels.
+
+    Args:
+        source: A file, its content, or a picture in memory: one of Pillow's, or an array of shape
+            (height, width), or (height, width, 3 or 4), of bytes or of floats from 0 to 1.
+
+    Raises:
+        PipelineError: It is no picture, damaged or too large; or its file has changed meanwhile.
+        OSError: The file cannot be read.
+    """
+    if isinstance(source, Image.Image):
+        return _colours(source)
+    if isinstance(source, np.ndarray):
+        return _colours(_from_array(source))
+    if isinstance(source, bytes):
+        return _decoded(io.BytesIO(source))
+    with _regular_file(source) as file:
+        before = os.fstat(file.fileno())
+        picture = _decoded(file)
+        after = os.fstat(file.fileno())
+        if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+            raise PipelineError("it changed while it was read")
+        return picture
+
+
+def suffixes() -> set[str]:
+    """Return the endings of the names of pictures that are read, such as ".jpg"."""
+    return {end for end, form in Image.registered_extensions().items() if form in FORMATS}
+
+
+@contextmanager
+def _regular_file(path: Path) -> Iterator[BinaryIO]:
+    """Open a file; not a pipe, whose other end might never come."""
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise PipelineError("not a file")
+        yield file
+
+
+def _decoded(file: BinaryIO) -> NDArray[np.float32]:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the size is checked here, broken metadata are no harm
+            with Image.open(file, formats=FORMATS) as image:
+                return _colours(image)
+    except (UnidentifiedImageError, Image.DecompressionBombError) as error:
+        size = file.seek(0, os.SEEK_END)
+        if isinstance(error, Image.DecompressionBombError):
+            raise PipelineError(TOO_LARGE) from error
+        known = ", ".join(FORMATS)
+        raise PipelineError(
+            f"not a picture of a kind that is read ({known})" if size else "an empty file"
+        ) from error
+    except UNREADABLE as error:
+        raise PipelineError(f"a damaged picture: {reason(error)}") from error
+
+
+def _from_array(array: NDArray[np.generic]) -> Image.Image:
+    shape = array.shape
+    if 0 in shape or not (len(shape) == GREY or (len(shape) == COLOURED and shape[2] in (3, 4))):
+        raise PipelineError(
+            f"expected shape (height, width) or (height, width, 3 or 4), found {shape}"
+        )
+    if array.dtype == np.uint8:
+        return Image.fromarray(array)
+    if array.dtype.kind not in "bf" or not _are_shares(array):
+        raise PipelineError("expected bytes, or numbers from 0 to 1")
+    return Image.fromarray(np.round(array.astype(np.float32) * 255).astype(np.uint8))
+
+
+def _are_shares(array: NDArray[Any]) -> bool:
+    return bool(np.all((array >= 0) & (array <= 1)))  # nor are NaN
+
+
+def _colours(image: Image.Image) -> NDArray[np.float32]:
+    """Return a picture as an array; at full size it never takes more than four bytes a pixel."""
+    if image.width * image.height > MOST_PIXELS:
+        raise PipelineError(TOO_LARGE)
+    if image.mode in DEEP:
+        image = image.convert("F")
+    elif image.mode in ("P", "PA", "LA", "La", "RGBa") or "transparency" in image.info:
+        image = image.convert("RGBA")
+    elif image.mode == "1":
+        image = image.convert("L")
+    image = image.copy() if image.readonly else image
+    image.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.BOX)
+    image = ImageOps.exif_transpose(image)
+    if image.mode == "F":
+        grey = _full_range(np.asarray(image, np.float32))
+        return np.repeat(grey[..., np.newaxis], 3, axis=2)
+    opaque = np.asarray(image.convert("RGB"), np.float32) / np.float32(255)
+    if image.mode != "RGBA":
+        return opaque
+    alpha = np.asarray(image.getchannel("A"), np.float32)[..., np.newaxis] / np.float32(255)
+    return np.asarray(opaque * alpha + np.float32(_paper(opaque, alpha)) * (1 - alpha))
+
+
+def _full_range(grey: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return brightness of unknown unit, such as that of a scanner with 12 bits, as 0 to 1."""
+    low, high = float(grey.min()), float(grey.max())
+    return np.asarray((grey - low) / max(high - low, 1e-30), np.float32)
+
+
+def _paper(colours: NDArray[np.float32], alpha: NDArray[np.float32]) -> float:
+    """Return what shines through a transparent picture: white if it is drawn in dark, else black.
+
+    Where nearly all of it is opaque, that is paper with a hole: white.
+    """
+    seen = alpha[..., 0] > 0.5  # noqa: PLR2004 (more opaque than not)
+    if seen.mean() > MOSTLY:
+        return 1.0
+    return float(seen.any() and colours[seen].mean() < 0.5)  # noqa: PLR2004 (half)

@@ -1,0 +1,271 @@
+"""Read the digits in a picture with a network that this project has exported."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from scipy import ndimage
+from scipy.special import softmax
+
+from pipeline.export.construction import BOX, SIDE, mnist_image, mnist_images, working_size
+from pipeline.export.onnx_file import answers, network_in
+from pipeline.export.resampling import sheared
+from pipeline.reading.ink import find_ink
+from pipeline.reading.lines import lines_of_digits
+from pipeline.reading.opening import open_picture
+from pipeline.reading.pieces import Labels, Piece, connected_parts, one_digit
+from pipeline.reading.rules import without_rules
+from pipeline.reading.slant import slant_of
+from pipeline.reading.thresholds import Thresholds, thresholds_of
+from pipeline.reading.touching import cuts_of
+from pipeline.reading.verdict import UNKNOWN, UNSURE, Digit, Reading, Verdict, of_field
+from pipeline.runtime.errors import PipelineError
+
+Grey = NDArray[np.float32]
+Box = tuple[float, float, float, float]
+
+PROJECT = Path(__file__).parents[2]
+CHAMPION = PROJECT / "studies" / "champion"
+MODEL_FILE = "model.onnx"
+LARGEST_MODEL = 64 * 2**20  # bytes
+FAINT = 0.25  # of ink; printed lines may be no stronger
+TOO_WIDE = 1.6  # widths per height
+# A piece as wide as this may be several digits: per height of its line, or per median width in it.
+WIDE, CROWDED = 0.85, 1.5
+THICKEST = 8  # pixels of the 20 that a digit fills; a pen's stroke is thinner
+MOST_PARTS = 8  # of a broken digit, but for specks
+SPECK = 0.02  # of the ink
+INSIDE = 0.1  # of the ink, in a ring of it; a 0 has less
+OTHERS = 2  # classes named beside the most probable one
+LEAST_PROBABLE = 0.01  # of a class that is named
+
+
+class Found(NamedTuple):
+    """A piece of ink that may be a digit.
+
+    Attributes:
+        ink: Of the piece alone, upright; above 0.5 where it is.
+        box: Left, top, right and bottom, as shares of the picture's width and height.
+        doubt: Why a person has to look; empty if nothing speaks for it.
+        flaw: Why it can be no digit; empty if it can.
+    """
+
+    ink: Grey
+    box: Box
+    doubt: str
+    flaw: str
+
+
+class Bar(NamedTuple):
+    """What a digit needs to be decided.
+
+    Attributes:
+        confidence: The least; None if none is enough.
+        likeness: The least probability of being a digit at all.
+    """
+
+    confidence: float | None
+    likeness: float
+
+
+class Answer(NamedTuple):
+    """What the network makes of a digit: the probability of each class, and of being a digit."""
+
+    probabilities: Grey
+    likeness: float
+
+
+class Reader:
+    """Reads digits in pictures, with the network in a folder.
+
+    Attributes:
+        name: Of the network, such as "champion-0".
+        fingerprint: SHA-256 of the network's file.
+        thresholds: By which it decides, and where they come from.
+    """
+
+    def __init__(self, model: Path = CHAMPION) -> None:
+        """Load the network.
+
+        Args:
+            model: A folder with a model.onnx: ``studies/champion`` or ``data/model``.
+
+        Raises:
+            PipelineError: The file there is none that this project has exported.
+            OSError: It cannot be read.
+        """
+        path = model / MODEL_FILE
+        if path.stat().st_size > LARGEST_MODEL:
+            raise PipelineError(f"{path}: larger than {LARGEST_MODEL} bytes, so no such network")
+        try:
+            content = path.read_bytes()
+            self._network = network_in(content)
+            self.fingerprint = hashlib.sha256(content).hexdigest()
+            facts = {key: json.loads(text) for key, text in self._network.metadata.items()}
+            self._names = [str(name) for name in facts["classes"]]
+            self.name = str(facts["run"])
+            least, enough = (float(facts["digit_test"][key]) for key in ("least", "enough"))
+            self._least_like_a_digit, self._enough_like_a_digit = least, enough
+            self.thresholds: Thresholds = thresholds_of(
+                model, self.fingerprint, facts["operating_points"]
+            )
+        except (PipelineError, ValueError, LookupError, TypeError) as error:
+            raise PipelineError(f"{path}: {error}") from error
+        pixels, classes = len(self._network.layers[0].kernel), len(self._network.layers[-1].bias)
+        if pixels != SIDE * SIDE or classes != len(self._names):
+            raise PipelineError(f"{path}: expected a network for images of {SIDE} x {SIDE} pixels")
+
+    def read(
+        self,
+        image: Path | bytes | Image.Image | NDArray[np.generic],
+        *,
+        one: bool = False,
+        digits: int | None = None,
+        target: float | None = None,
+    ) -> Reading:
+        """Return what is written in a picture.
+
+        Args:
+            image: A file, its content, or a picture in memory: one of Pillow's, or an array of
+                shape (height, width), or (height, width, 3 or 4), of bytes or from 0 to 1.
+            one: Whether it shows one digit; else a field, line by line.
+            digits: How many a field must have; any number if None.
+            target: The highest share of errors among what is decided; the strictest if None.
+
+        Raises:
+            PipelineError: It is no picture, or there is no threshold for that target.
+            OSError: The file cannot be read.
+        """
+        threshold = self.thresholds.of(target, one=one)
+        ink = find_ink(open_picture(image))
+        found = list(_one(ink) if one else self._field(ink))
+        # Where the number of digits is known, something else among them would not go unnoticed.
+        enough = self._least_like_a_digit if digits else self._enough_like_a_digit
+        return of_field(self._judged(found, Bar(threshold, enough)), 1 if one else digits)
+
+    def _field(self, ink: Grey) -> Iterator[Found]:
+        mask = without_rules(ink > 0.5, ink > FAINT)  # noqa: PLR2004
+        labels, parts = connected_parts(mask)
+        lines = lines_of_digits(parts, mask.shape)
+        pieces = [piece for line in lines for piece in line]
+        used = np.isin(labels, [part for piece in pieces for part in piece.parts])
+        slant = slant_of(used) if len(pieces) > 1 else 0.0
+        for line in lines:
+            height = float(np.median([piece.height for piece in line]))
+            width = float(np.median([piece.width for piece in line]))
+            for piece in line:
+                crop = _without_margins(sheared(_ink_of(piece, ink, labels), slant))
+                box = _box(piece, ink.shape)
+                wide = crop.shape[1] / max(piece.height, 0.8 * height)
+                if wide > WIDE or piece.width > CROWDED * width:
+                    yield from self._parted(crop, box, height)
+                else:
+                    yield Found(crop, box, "", flaw_of(crop))
+
+    def _parted(self, ink: Grey, box: Box, height: float) -> Iterator[Found]:
+        """Yield a wide piece of a line, or the digits that it may consist of."""
+        cuts = cuts_of(ink, height, self._confidences)
+        if not cuts:
+            wide = ink.shape[1] > TOO_WIDE * height
+            yield Found(ink, box, "", "too wide for one digit" if wide else flaw_of(ink))
+            return
+        left, top, right, bottom = box
+        share = (right - left) / ink.shape[1]
+        for start, stop in pairwise([0, *cuts, ink.shape[1]]):
+            part = (left + start * share, top, left + stop * share, bottom)
+            yield Found(ink[:, start:stop], part, "touches another", "")
+
+    def _confidences(self, pieces: Sequence[Grey]) -> NDArray[np.float64]:
+        images = np.stack([mnist_image(piece) for piece in pieces]).reshape(len(pieces), -1)
+        return np.asarray(answers(self._network, images)[0].max(axis=1), np.float64)
+
+    def _judged(self, found: Sequence[Found], bar: Bar) -> list[Digit]:
+        """Return a verdict on each piece: by five renderings of it, together."""
+        if not found:
+            return []
+        images = np.stack([mnist_images(one.ink) for one in found])
+        by_image, like_a_digit = answers(self._network, images.reshape(-1, SIDE * SIDE))
+        # The geometric mean: as of one network whose logits are the mean of the five.
+        logarithms = np.log(np.maximum(by_image, np.finfo(np.float32).tiny))
+        renderings = (len(found), images.shape[1], -1)
+        probabilities = softmax(logarithms.reshape(renderings).mean(axis=1), axis=1)
+        likeness = like_a_digit.reshape(renderings).mean(axis=(1, 2))
+        return [
+            self._digit(one, image, Answer(shares, float(like)), bar)
+            for one, image, shares, like in zip(
+                found, images[:, 0], probabilities, likeness, strict=True
+            )
+        ]
+
+    def _digit(self, found: Found, image: Grey, answer: Answer, bar: Bar) -> Digit:
+        probabilities = answer.probabilities
+        order = np.argsort(-probabilities, kind="stable")
+        confidence = round(float(probabilities[order[0]]), 9)
+        verdict, reason = Verdict.ASK, found.doubt
+        if found.flaw or answer.likeness < self._least_like_a_digit:
+            verdict, reason = Verdict.NO_DIGIT, found.flaw or "unlike a digit"
+        elif not reason and answer.likeness < bar.likeness:
+            reason = "perhaps no digit"
+        elif not reason and (bar.confidence is None or confidence < bar.confidence):
+            reason = UNSURE
+        elif not reason:
+            verdict = Verdict.DECIDED
+        others = [
+            (self._names[place], round(float(probabilities[place]), 4))
+            for place in order[1 : 1 + OTHERS]
+            if verdict is Verdict.ASK and probabilities[place] >= LEAST_PROBABLE
+        ]
+        text = UNKNOWN if verdict is Verdict.NO_DIGIT else self._names[order[0]]
+        return Digit(text, confidence, verdict, reason, others, found.box, image)
+
+
+def _one(ink: Grey) -> Iterator[Found]:
+    labels, parts = connected_parts(ink > 0.5)  # noqa: PLR2004
+    if parts:
+        piece = one_digit(parts, ink.shape)
+        crop = _ink_of(piece, ink, labels)
+        wide = piece.width > TOO_WIDE * piece.height
+        flaw = "too wide for one digit" if wide else flaw_of(crop)
+        yield Found(crop, _box(piece, ink.shape), "", flaw)
+
+
+def _box(piece: Piece, shape: tuple[int, ...]) -> Box:
+    height, width = shape
+    return (
+        piece.left / width,
+        piece.top / height,
+        piece.right / width,
+        piece.bottom / height,
+    )
+
+
+def _without_margins(ink: Grey) -> Grey:
+    columns = np.flatnonzero((ink > 0.5).any(axis=0))  # noqa: PLR2004
+    return ink[:, columns[0] : columns[-1] + 1]
+
+
+def _ink_of(piece: Piece, ink: Grey, labels: Labels) -> Grey:
+    """Return the ink of a piece alone, as large as the rectangle around it."""
+    place = (slice(piece.top, piece.bottom), slice(piece.left, piece.right))
+    return np.where(np.isin(labels[place], piece.parts), np.maximum(ink[place], 0.51), 0)
+
+
+def flaw_of(ink: Grey) -> str:
+    """Return why a piece of ink can be no digit; empty if it can."""
+    digit = working_size(ink)
+    labels, _ = ndimage.label(digit, np.ones((3, 3)))
+    areas = np.bincount(labels[digit])
+    if (areas > SPECK * digit.sum()).sum() > MOST_PARTS:
+        return "too many parts for a digit"
+    thickest = 2 * float(ndimage.distance_transform_edt(np.pad(digit, 1)).max())
+    if thickest > THICKEST * max(digit.shape) / BOX:
+        return "not written with a pen"
+    main = labels == areas.argmax()
+    inside = ndimage.binary_fill_holes(main) & digit & ~main
+    return "a ring with something inside" if inside.sum() > INSIDE * digit.sum() else ""

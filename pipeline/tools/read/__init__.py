@@ -1,0 +1,1 @@
+"""The command `read`: digits in pictures, from the command line."""

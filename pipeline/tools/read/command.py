@@ -1,0 +1,154 @@
+"""Read handwritten digits in pictures, and say which a person has to look at.
+
+PICTURE is a file, a folder of them, or - for standard input. A picture shows a field of several
+digits, read line by line, or with --one a single digit. Every picture gets one of three verdicts:
+decided; ask a person, with the reason and the next probable digits; not a digit. A field is as sure
+as its least sure digit. Tell --digits if you know how many there must be: it is the best safeguard.
+
+The network is the study's champion, or that in --model FOLDER, such as data/model after
+`dvc repro`. Its thresholds were set on MNIST. For your own pictures they promise nothing until
+--calibrate has set them on some whose digits you know: FILE is a CSV file with the columns file and
+digits. They are written beside the network and used from then on.
+
+Examples:
+  python -m pipeline read --one photo.jpg
+  python -m pipeline read --digits 6 --format csv scans/ > read.csv
+  python -m pipeline read --digits 4 --annotate looked-at/ field.png
+  python -m pipeline read --one --calibrate pictures.csv --target 0.01
+
+Exit codes: 0 all decided, 1 some need a person (with --calibrate: too few pictures for a target),
+2 a picture could not be read, or another error.
+"""
+
+import argparse
+import math
+import sys
+from pathlib import Path
+
+from tqdm import tqdm
+
+from pipeline.reading.reader import CHAMPION, Reader
+from pipeline.reading.thresholds import kind_of
+from pipeline.reading.verdict import Verdict
+from pipeline.runtime.errors import readable
+from pipeline.tools.command_line import ERROR, run_tool, tool_parser
+from pipeline.tools.read.annotation import annotate
+from pipeline.tools.read.output import as_csv, as_json, as_line
+from pipeline.tools.read.pictures import STANDARD_INPUT, Picture, files_in, readings
+
+NEED_A_PERSON = 1
+ON_MNIST = (
+    "Its thresholds were set on MNIST's images and promise nothing for other pictures "
+    "(docs/reading.md has what they were worth on some); --calibrate sets others."
+)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line."""
+    made = tool_parser("read", __doc__, formats=False)
+    made.add_argument("pictures", nargs="*", metavar="PICTURE", help="a file, a folder, or -")
+    kind = made.add_mutually_exclusive_group()
+    kind.add_argument("--one", action="store_true", help="each picture shows one digit")
+    kind.add_argument("--field", action="store_true", help="each shows several (the default)")
+    made.add_argument("--digits", type=_count, metavar="N", help="how many a field must have")
+    made.add_argument(
+        "--target",
+        type=_share,
+        metavar="SHARE",
+        help="highest share of errors among what is decided, such as 0.001 (default: the lowest "
+        "that there is a threshold for)",
+    )
+    made.add_argument(
+        "--model",
+        type=Path,
+        default=CHAMPION,
+        metavar="FOLDER",
+        help="with a model.onnx (default: studies/champion)",
+    )
+    made.add_argument("--format", choices=["text", "csv", "json"], default="text")
+    made.add_argument(
+        "--annotate", type=Path, metavar="FOLDER", help="write each picture with its reading there"
+    )
+    made.add_argument(
+        "--calibrate", type=Path, metavar="FILE", help="set thresholds on pictures known"
+    )
+    return made
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 1000:  # noqa: PLR2004
+        raise argparse.ArgumentTypeError(f"expected a number from 1 to 1000, found {text!r}")
+    return int(text)
+
+
+def _share(text: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = math.nan
+    if not 0.0001 <= share <= 0.1:  # noqa: PLR2004
+        raise argparse.ArgumentTypeError(f"expected a share from 0.0001 to 0.1, found {text!r}")
+    return share
+
+
+def main() -> int:
+    """Parse the command line, read, and return the exit code."""
+    made = parser()
+    given = made.parse_args()
+    if given.one and given.digits is not None:
+        made.error("--digits is of a field; with --one there is one")
+    if given.annotate and STANDARD_INPUT in given.pictures:
+        made.error("--annotate is of files, not of standard input")
+    if bool(given.calibrate) == bool(given.pictures):
+        made.error("expected pictures to read, or --calibrate with a table of them")
+    reader = Reader(given.model)
+    if given.calibrate:
+        # pandas and scipy.stats take most of a second.
+        from pipeline.tools.read.calibration import calibrate
+
+        targets = [given.target] if given.target else list(map(float, reader.thresholds.on_mnist))
+        enough = calibrate(given.calibrate, reader, given.model, targets, one=given.one)
+        return 0 if enough else NEED_A_PERSON
+    return read(given, reader)
+
+
+def read(given: argparse.Namespace, reader: Reader) -> int:
+    """Read the pictures, print what they say, and return the exit code."""
+    files = files_in(given.pictures)
+    options = {"one": given.one, "digits": given.digits, "target": given.target}
+    reader.thresholds.of(given.target, one=given.one)  # refused before anything is read
+    on_pictures = kind_of(one=given.one) in reader.thresholds.on_pictures
+    print(
+        f"Read by the network {reader.name}.{'' if on_pictures else ' ' + ON_MNIST}",
+        file=sys.stderr,
+    )
+    found: list[Picture] = []
+    width = min(60, max(len(readable(name)) for name in files))
+    codes = {0}
+    bar = tqdm(total=len(files), unit="picture", disable=None if len(files) > 1 else True)
+    with bar:
+        for picture in readings(files, reader, given.model, options):
+            bar.update()
+            if given.format == "text":
+                with bar.external_write_mode(sys.stdout):
+                    print(as_line(picture, width), flush=True)
+            codes.add(_code(picture))
+            if given.annotate and picture.reading:
+                name = f"{len(found) + 1:04d}-{Path(picture.name).stem}.png"
+                annotate(Path(picture.name), picture.reading, given.annotate / name)
+            found.append(picture if given.format != "text" else picture._replace(reading=None))
+    if given.format == "csv":
+        print(as_csv(found), end="")
+    elif given.format == "json":
+        print(as_json(found, reader), end="")
+    return max(codes)
+
+
+def _code(picture: Picture) -> int:
+    if picture.reading is None:
+        return ERROR
+    return 0 if picture.reading.verdict is Verdict.DECIDED else NEED_A_PERSON
+
+
+if __name__ == "__main__":
+    run_tool("read", main)

@@ -1,0 +1,85 @@
+"""Readings for people, for tables and for scripts."""
+
+import csv
+import io
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from pipeline.reading.reader import Reader
+from pipeline.reading.verdict import Digit, Reading
+from pipeline.runtime.errors import readable
+from pipeline.tools.read.pictures import Picture
+
+UNREAD = "not read"  # the verdict on a picture that could not be opened
+COLUMNS = ["file", "digits", "verdict", "confidence", "reason"]
+
+
+def as_line(picture: Picture, width: int) -> str:
+    """Return a reading as a line for a terminal, whatever the picture's name holds.
+
+    Args:
+        picture: With its reading.
+        width: Of the longest name.
+    """
+    name = readable(picture.name).ljust(width)
+    found = picture.reading
+    if found is None:
+        return f"{name}  {UNREAD}: {picture.problem}"
+    reason = f": {found.reason}" if found.reason else f", {found.confidence:.2%}"
+    others = "; ".join(filter(None, map(_others, found.digits)))
+    return f"{name}  {found.text or '-'}  {found.verdict}{reason}{f' ({others})' if others else ''}"
+
+
+def _others(digit: Digit) -> str:
+    names = " or ".join(f"{name} {share:.0%}" for name, share in digit.others)
+    return f"{digit.text} {digit.confidence:.0%}, or {names}" if names else ""
+
+
+def as_csv(pictures: Iterable[Picture]) -> str:
+    """Return a table, a row a picture."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for name, found, problem in pictures:
+        row = (
+            [UNREAD, "", problem]
+            if found is None
+            else [found.verdict, f"{found.confidence:.9g}", found.reason]
+        )
+        writer.writerow([name, found.text if found else "", *row])
+    return text.getvalue()
+
+
+def as_json(pictures: Iterable[Picture], reader: Reader) -> str:
+    """Return everything that was found, as JSON."""
+    facts = {
+        "network": reader.name,
+        "thresholds_set_on": "pictures" if reader.thresholds.on_pictures else "MNIST",
+        "pictures": [_facts(picture) for picture in pictures],
+    }
+    return json.dumps(facts, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _facts(picture: Picture) -> dict[str, Any]:
+    if picture.reading is None:
+        return {"file": picture.name, "verdict": UNREAD, "reason": picture.problem}
+    found: Reading = picture.reading
+    return {
+        "file": picture.name,
+        "digits": found.text,
+        "verdict": found.verdict,
+        "confidence": found.confidence,
+        "reason": found.reason,
+        "each": [
+            {
+                "digit": one.text,
+                "verdict": one.verdict,
+                "confidence": one.confidence,
+                "reason": one.reason,
+                "others": dict(one.others),
+                "box": [round(side, 4) for side in one.box],
+            }
+            for one in found.digits
+        ],
+    }
