@@ -14,6 +14,7 @@ LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, of red, gree
 LEAST_CONTRAST = 0.06  # of ink against paper, where black and white are 1 apart
 # Light is uneven if the paper's brightness changes by more than this, as a share of the ink's.
 UNEVEN = 0.12
+CLEAR = 0.95  # separability of what needs no correction of the light
 
 
 def find_ink(colours: Grey) -> Grey:
@@ -82,7 +83,8 @@ def above_paper(bright: Grey, *, dark: bool) -> Grey:
         dark: Whether the ink is dark: where there is less light, it has less contrast.
     """
     flat = np.asarray(np.clip(bright - np.median(bright), 0, None))
-    if min(bright.shape) < 40:  # noqa: PLR2004 (pixels; drawn, not photographed)
+    # Of few pixels, or clearly of two brightnesses: drawn, not photographed.
+    if min(bright.shape) < 40 or separability(bright) > CLEAR:  # noqa: PLR2004
         return flat
     paper = paper_of(bright)
     low, high = np.percentile(paper, [3, 97])
@@ -121,6 +123,16 @@ def threshold(ink: Grey) -> float:
     level = otsu(ink)
     inked = ink[ink > level]
     return max(level, 0.38 * float(np.percentile(inked, 75))) if inked.size else level
+
+
+def separability(values: Grey) -> float:
+    """Return which share of the variance is that between ink and paper (Otsu, 1979)."""
+    above = values > otsu(values)
+    share, variance = float(above.mean()), float(values.var())
+    if variance == 0 or share in (0, 1):
+        return 0.0
+    distance = float(values[above].mean() - values[~above].mean())
+    return share * (1 - share) * distance**2 / variance
 
 
 def otsu(values: Grey) -> float:

@@ -25,7 +25,7 @@ from pipeline.reading.slant import slant_of
 from pipeline.reading.thresholds import Thresholds, thresholds_of
 from pipeline.reading.touching import cuts_of
 from pipeline.reading.verdict import UNKNOWN, UNSURE, Digit, Reading, Verdict, of_field
-from pipeline.runtime.errors import PipelineError
+from pipeline.runtime.errors import UNREADABLE, PipelineError, reason
 
 Grey = NDArray[np.float32]
 Box = tuple[float, float, float, float]
@@ -115,8 +115,10 @@ class Reader:
             self.thresholds: Thresholds = thresholds_of(
                 model, self.fingerprint, facts["operating_points"]
             )
-        except (PipelineError, ValueError, LookupError, TypeError) as error:
+        except PipelineError as error:
             raise PipelineError(f"{path}: {error}") from error
+        except UNREADABLE as error:
+            raise PipelineError(f"{path}: damaged: {reason(error)}") from error
         pixels, classes = len(self._network.layers[0].kernel), len(self._network.layers[-1].bias)
         if pixels != SIDE * SIDE or classes != len(self._names):
             raise PipelineError(f"{path}: expected a network for images of {SIDE} x {SIDE} pixels")
@@ -207,14 +209,14 @@ class Reader:
         probabilities = answer.probabilities
         order = np.argsort(-probabilities, kind="stable")
         confidence = round(float(probabilities[order[0]]), 9)
-        verdict, reason = Verdict.ASK, found.doubt
+        verdict, why = Verdict.ASK, found.doubt
         if found.flaw or answer.likeness < self._least_like_a_digit:
-            verdict, reason = Verdict.NO_DIGIT, found.flaw or "unlike a digit"
-        elif not reason and answer.likeness < bar.likeness:
-            reason = "perhaps no digit"
-        elif not reason and (bar.confidence is None or confidence < bar.confidence):
-            reason = UNSURE
-        elif not reason:
+            verdict, why = Verdict.NO_DIGIT, found.flaw or "unlike a digit"
+        elif not why and answer.likeness < bar.likeness:
+            why = "perhaps no digit"
+        elif not why and (bar.confidence is None or confidence < bar.confidence):
+            why = UNSURE
+        elif not why:
             verdict = Verdict.DECIDED
         others = [
             (self._names[place], round(float(probabilities[place]), 4))
@@ -222,7 +224,7 @@ class Reader:
             if verdict is Verdict.ASK and probabilities[place] >= LEAST_PROBABLE
         ]
         text = UNKNOWN if verdict is Verdict.NO_DIGIT else self._names[order[0]]
-        return Digit(text, confidence, verdict, reason, others, found.box, image)
+        return Digit(text, confidence, verdict, why, others, found.box, image)
 
 
 def _one(ink: Grey) -> Iterator[Found]:

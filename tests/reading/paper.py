@@ -89,7 +89,7 @@ def extent(digit: NDArray[np.float32]) -> tuple[int, int]:
 
 
 def row_of_digits(
-    sheet: Sheet, digits: NDArray[np.float32], *, top: int, left: int, size: int, gap: int
+    sheet: Sheet, digits: NDArray[Any], *, top: int, left: int, size: int, gap: int
 ) -> int:
     """Write digits side by side, with ``gap`` pixels between them; return where they end."""
     for digit in digits:

@@ -93,7 +93,7 @@ def test_otsus_threshold_leaves_the_least_variance_within() -> None:
 
     def within(level: float) -> float:
         parts = (values[values <= level], values[values > level])
-        return sum(part.var() * len(part) for part in parts if len(part))
+        return sum(float(part.var()) * len(part) for part in parts if len(part))
 
     best = min(within(level) for level in np.linspace(0, 1, 1000))
     assert within(otsu(values.astype(np.float32))) == pytest.approx(best, rel=0.01)

@@ -79,7 +79,8 @@ WAYS: dict[str, Callable[[], bytes]] = {
 def test_drawing_looks_the_same_however_it_is_saved(way: str, tmp_path: Path) -> None:
     content = WAYS[way]()
     found = open_picture(content)
-    assert (found.shape, found.dtype) == ((HEIGHT, WIDTH, 3), np.float32)
+    assert found.shape == (HEIGHT, WIDTH, 3)
+    assert found.dtype == np.float32
     assert 0 <= found.min() <= found.max() <= 1
     ink = found.mean(axis=2) < 0.5
     assert (ink != (drawing() < 100)).mean() < 0.01
@@ -96,7 +97,7 @@ def test_white_on_nothing_stands_on_black() -> None:
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_picture_is_turned_as_the_camera_was_held(orientation: int) -> None:
     # How a camera that was held so has stored it: the opposite of what a viewer does.
-    stored = {
+    ways: dict[int, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {
         1: lambda grey: grey,
         2: lambda grey: grey[:, ::-1],
         3: lambda grey: grey[::-1, ::-1],
@@ -105,7 +106,8 @@ def test_picture_is_turned_as_the_camera_was_held(orientation: int) -> None:
         6: np.rot90,
         7: lambda grey: grey[::-1, ::-1].T,
         8: lambda grey: np.rot90(grey, 3),
-    }[orientation](drawing())
+    }
+    stored = ways[orientation](drawing())
     exif = Image.Exif()
     exif[0x0112] = orientation
     found = open_picture(saved(Image.fromarray(np.ascontiguousarray(stored)), "PNG", exif=exif))

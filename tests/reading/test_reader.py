@@ -1,0 +1,262 @@
+"""Pictures with known answers, read by the champion: digits written on paper made up here."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from no_digits import pictures
+from numpy.typing import NDArray
+from paper import BLUE, Sheet, row_of_digits
+from PIL import Image
+from sklearn.datasets import load_digits
+
+from pipeline.reading import Reader
+from pipeline.reading.reader import CHAMPION
+from pipeline.reading.thresholds import THRESHOLDS_FILE, Thresholds
+from pipeline.reading.verdict import Reading, Verdict
+from pipeline.runtime.errors import PipelineError
+from pipeline.tools.demo import digits
+
+Picture = NDArray[np.float64]
+IMAGES, LABELS = digits()
+MNIST = IMAGES.astype(np.float32) / 255
+SIZE = 60
+
+
+@pytest.fixture(scope="module")
+def reader() -> Reader:
+    return Reader()
+
+
+def chosen(rng: np.random.Generator, count: int) -> tuple[NDArray[np.float32], str]:
+    """Return digits of MNIST, and what they say."""
+    which = rng.integers(len(MNIST), size=count)
+    return np.asarray(MNIST[which], np.float32), "".join(str(label) for label in LABELS[which])
+
+
+def plain(rng: np.random.Generator) -> tuple[Picture, str]:
+    images, text = chosen(rng, 5)
+    sheet = Sheet(100, 420)
+    row_of_digits(sheet, images, top=20, left=20, size=SIZE, gap=20)
+    return sheet.photographed(rng, 0.01, 0.5), text
+
+
+def in_a_box(rng: np.random.Generator) -> tuple[Picture, str]:
+    images, text = chosen(rng, 4)
+    sheet = Sheet(100, 400, ink=BLUE)
+    for row in (6, 93):
+        sheet.line(row=row, thickness=3, colour=(0.1, 0.1, 0.1))
+    for column in (5, 394):
+        sheet.line(column=column, thickness=3, colour=(0.1, 0.1, 0.1))
+    row_of_digits(sheet, images, top=20, left=30, size=SIZE, gap=25)
+    return sheet.photographed(rng, 0.02, 0.6), text
+
+
+def on_ruled_paper_in_a_shadow(rng: np.random.Generator) -> tuple[Picture, str]:
+    sheet, said = Sheet(230, 420), ""
+    for line in range(2):
+        images, text = chosen(rng, 4)
+        said += text
+        sheet.line(row=100 + 95 * line, thickness=1.5, colour=(0.6, 0.7, 0.85), tilt=3)
+        row_of_digits(sheet, images, top=35 + 95 * line, left=30, size=SIZE, gap=25)
+    sheet.shaded(0.6)
+    sheet.shadow(0.4, 200)
+    return sheet.photographed(rng, 0.015, 0.7), said
+
+
+def in_cells(rng: np.random.Generator) -> tuple[Picture, str]:
+    images, text = chosen(rng, 5)
+    sheet = Sheet(100, 400)
+    kind: dict[str, Any] = {"thickness": 2, "colour": (0.2, 0.2, 0.2)}
+    for row in (8, 92):
+        sheet.line(row=row, start=10, stop=390, **kind)
+    for column in range(10, 391, 76):
+        sheet.line(column=column, start=8, stop=92, **kind)
+    for place, image in enumerate(images):
+        sheet.write(image, 20, 18 + 76 * place, SIZE)
+    return sheet.photographed(rng, 0.02, 0.6), text
+
+
+def chalk(rng: np.random.Generator) -> tuple[Picture, str]:
+    images, text = chosen(rng, 4)
+    sheet = Sheet(120, 400, paper=(0.12, 0.2, 0.15), ink=(0.85, 0.85, 0.8))
+    row_of_digits(sheet, images, top=30, left=40, size=SIZE, gap=25)
+    return sheet.photographed(rng, 0.03, 0.7), text
+
+
+@pytest.mark.parametrize("paper", [plain, in_a_box, on_ruled_paper_in_a_shadow, in_cells, chalk])
+def test_fields_are_read_and_what_is_decided_is_right(
+    reader: Reader, paper: Callable[[np.random.Generator], tuple[Picture, str]]
+) -> None:
+    right = decided = 0
+    for seed in range(20):
+        picture, text = paper(np.random.default_rng(seed))
+        found = reader.read(picture, digits=len(text))
+        right += found.text == text
+        decided += found.verdict is Verdict.DECIDED
+        assert found.verdict is not Verdict.DECIDED or found.text == text
+    assert right >= 17
+    assert decided >= 10
+
+
+def test_single_digits_of_other_writers_are_read_at_eight_pixels(reader: Reader) -> None:
+    # From the UCI repository (Alpaydin and Kaynak, 1998), with 17 levels of grey.
+    known = load_digits()
+    found = [reader.read(image / 16, one=True) for image in known.images[:300]]
+    right = np.array(
+        [one.text == str(label) for one, label in zip(found, known.target, strict=False)]
+    )
+    decided = np.array([one.verdict is Verdict.DECIDED for one in found])
+    assert right.mean() > 0.85
+    assert right[decided].mean() > 0.99
+
+
+def test_digits_of_mnist_are_read_as_the_network_alone_reads_them(reader: Reader) -> None:
+    found = [reader.read(image, one=True) for image in MNIST[::10]]
+    right = [one.text == str(label) for one, label in zip(found, LABELS[::10], strict=True)]
+    assert np.mean(right) > 0.985
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3])
+def test_picture_is_read_as_the_camera_was_held(reader: Reader, turns: int, tmp_path: Path) -> None:
+    picture, text = plain(np.random.default_rng(0))
+    exif = Image.Exif()
+    exif[0x0112] = {1: 6, 2: 3, 3: 8}[turns]
+    turned = np.rot90(np.uint8(picture * 255), turns)
+    path = tmp_path / "turned.jpg"
+    Image.fromarray(np.ascontiguousarray(turned)).save(path, exif=exif)
+    assert reader.read(path).text == text
+
+
+def test_most_pictures_of_something_else_are_not_decided(reader: Reader) -> None:
+    wrong = [
+        reader.read(picture, one=one).verdict is Verdict.DECIDED
+        for _, picture in list(pictures())[::4]
+        for one in (True, False)
+    ]
+    assert np.mean(wrong) < 0.07
+
+
+def test_reason_says_what_is_wrong(reader: Reader) -> None:
+    empty = reader.read(np.ones((50, 80)))
+    assert (empty.text, empty.verdict, empty.reason) == ("", Verdict.NO_DIGIT, "nothing is written")
+    sheet = Sheet(200, 200)
+    sheet.cover(np.hypot(*(np.indices((200, 200)) - 100)) < 60, (0, 0, 0))
+    assert reader.read(sheet.picture, one=True).reason == "not written with a pen"
+    bar = np.ones((60, 300))
+    bar[28:32, 20:280] = 0
+    assert reader.read(bar, one=True).reason == "too wide for one digit"
+    picture, text = plain(np.random.default_rng(2))
+    other = reader.read(picture, digits=len(text) + 1)
+    assert (other.text, other.verdict) == (text, Verdict.ASK)
+    assert other.reason == f"{len(text)} found, {len(text) + 1} expected"
+
+
+def test_touching_digits_are_proposed_but_never_decided(reader: Reader) -> None:
+    proposed = 0
+    for seed in range(15):
+        images, text = chosen(np.random.default_rng(seed), 3)
+        sheet = Sheet(100, 300)
+        row_of_digits(sheet, images, top=20, left=30, size=SIZE, gap=-2)
+        found = reader.read(sheet.picture, digits=3)
+        touching = any(digit.reason == "touches another" for digit in found.digits)
+        proposed += touching and found.text == text
+        assert not touching or found.verdict is Verdict.ASK
+    assert proposed >= 3
+
+
+def test_box_is_around_the_digit(reader: Reader) -> None:
+    sheet = Sheet(100, 200)
+    sheet.cover(np.pad(np.ones((60, 8)), ((20, 20), (30, 162))), (0, 0, 0))
+    sheet.cover(np.pad(np.ones((60, 8)), ((20, 20), (130, 62))), (0, 0, 0))
+    found = [digit.box for digit in reader.read(sheet.picture).digits]
+    assert found == [(0.15, 0.2, 0.19, 0.8), (0.65, 0.2, 0.69, 0.8)]
+
+
+def test_field_is_as_sure_as_its_least_sure_digit(reader: Reader) -> None:
+    for seed in range(5):
+        found = reader.read(plain(np.random.default_rng(seed))[0])
+        assert found.confidence == min(digit.confidence for digit in found.digits)
+        for digit in found.digits:
+            assert digit.image.shape == (28, 28)
+            assert (digit.verdict is Verdict.DECIDED) == (digit.reason == "")
+            if digit.verdict is not Verdict.ASK:
+                assert digit.others == []
+            assert all(share <= digit.confidence for _, share in digit.others)
+
+
+def read(model: Path, picture: Picture, **options: float) -> Reading:
+    return Reader(model).read(picture, **options)  # type: ignore[arg-type]
+
+
+def test_thresholds_set_on_pictures_take_the_place_of_those_of_mnist(tmp_path: Path) -> None:
+    shutil.copyfile(CHAMPION / "model.onnx", tmp_path / "model.onnx")
+    fields = (plain(np.random.default_rng(seed))[0] for seed in range(10))
+    picture = next(one for one in fields if read(tmp_path, one).is_decidable)
+    confidence = read(tmp_path, picture).confidence
+    facts = {
+        "network": Reader(tmp_path).fingerprint,
+        "field": {"thresholds": {"0.01": confidence, "0.001": None}},
+    }
+    path = tmp_path / THRESHOLDS_FILE
+    path.write_text(json.dumps(facts))
+    assert read(tmp_path, picture, target=0.01).verdict is Verdict.DECIDED
+    assert read(tmp_path, picture, target=0.001).verdict is Verdict.ASK
+    assert read(tmp_path, picture).verdict is Verdict.ASK  # the strictest
+    with pytest.raises(PipelineError, match=r"no threshold was set for a target of 0\.02, only"):
+        read(tmp_path, picture, target=0.02)
+    path.write_text(json.dumps(facts | {"network": "another"}))
+    assert Reader(tmp_path).thresholds.on_pictures == {}
+    path.write_text("{")
+    with pytest.raises(PipelineError, match="damaged"):
+        Reader(tmp_path)
+
+
+def test_of_the_thresholds_of_mnist_the_strictest_is_used() -> None:
+    found = Thresholds({"0.005": 0.8, "0.001": 0.95}, {})
+    assert [found.of(target, one=True) for target in (None, 0.005, 0.1)] == [0.95] * 3
+    assert Thresholds({"0.005": 0.8, "0.001": None}, {}).of(None, one=True) is None
+    assert Thresholds({}, {}).of(None, one=True) is None
+
+
+def hostile(model: onnx.ModelProto, key: str, value: str) -> bytes:
+    for entry in model.metadata_props:
+        if entry.key == key:
+            entry.value = value
+    return bytes(model.SerializeToString())
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("classes", '["0"]'),
+        ("classes", "[" * 100_000),
+        ("operating_points", "{}"),
+        ("operating_points", '{"thresholds": {"0.1": 7}}'),
+        ("operating_points", '{"thresholds": 5}'),
+        ("digit_test", '{"least": "x"}'),
+        ("run", "not JSON"),
+    ],
+)
+def test_model_that_tells_nonsense_is_refused(key: str, value: str, tmp_path: Path) -> None:
+    model = onnx.load(CHAMPION / "model.onnx")
+    (tmp_path / "model.onnx").write_bytes(hostile(model, key, value))
+    with pytest.raises(PipelineError, match=r"model\.onnx"):
+        Reader(tmp_path)
+
+
+def test_model_that_is_none_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        Reader(tmp_path)
+    (tmp_path / "model.onnx").write_bytes(b"\x08\x07junk")
+    with pytest.raises(PipelineError, match="not a network that this project has exported"):
+        Reader(tmp_path)
+    with (tmp_path / "model.onnx").open("wb") as file:
+        file.truncate(2**30)
+    with pytest.raises(PipelineError, match="larger than"):
+        Reader(tmp_path)

@@ -1,0 +1,270 @@
+"""The command `read`, as people and scripts call it."""
+
+import csv
+import io
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import PATIENCE, ROOT
+from PIL import Image
+
+from pipeline.evaluation.rejection import choose_threshold
+from pipeline.reading import Reader
+from pipeline.reading.reader import CHAMPION
+from pipeline.reading.thresholds import THRESHOLDS_FILE
+from pipeline.tools.demo import digits
+from pipeline.tools.read.calibration import least_pictures
+
+IMAGES, LABELS = digits()
+
+
+def read(*words: object, content: bytes = b"") -> "subprocess.CompletedProcess[bytes]":
+    return subprocess.run(
+        [sys.executable, "-m", "pipeline", "read", *map(str, words)],
+        cwd=ROOT,
+        input=content,
+        capture_output=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+
+
+def save(path: Path, number: int, side: int = 84) -> str:
+    """Save a digit of MNIST as a picture, black on white, and return what it is."""
+    picture = Image.fromarray(255 - IMAGES[number]).resize((side, side), Image.Resampling.BICUBIC)
+    picture.save(path)
+    return str(LABELS[number])
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """Return a folder with ten digits, 0.png to 9.png, and something that is no picture."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for digit in range(10):
+        save(folder / f"{digit}.png", digit)
+    (folder / "notes.txt").write_text("no picture")
+    return folder
+
+
+def test_pictures_of_a_folder_are_read_in_the_order_of_their_names(pictures: Path) -> None:
+    result = read("--one", pictures)
+    lines = result.stdout.decode().splitlines()
+    assert [line.split()[:2] for line in lines] == [
+        [str(pictures / f"{digit}.png"), str(digit)] for digit in range(10)
+    ]
+    told = result.stderr.decode()
+    assert told.startswith("Read by the network champion-0. Its thresholds were set on MNIST's")
+    assert result.returncode == int(any("decided" not in line for line in lines))
+
+
+def test_formats_tell_the_same(pictures: Path) -> None:
+    table = list(
+        csv.DictReader(io.StringIO(read("--one", "--format", "csv", pictures).stdout.decode()))
+    )
+    facts = json.loads(read("--one", "--format", "json", pictures).stdout)
+    assert (facts["network"], facts["thresholds_set_on"]) == ("champion-0", "MNIST")
+    for row, found in zip(table, facts["pictures"], strict=True):
+        assert row["file"] == found["file"]
+        assert row["digits"] == found["digits"] == Path(row["file"]).stem
+        assert (row["verdict"], row["reason"]) == (found["verdict"], found["reason"])
+        assert float(row["confidence"]) == found["confidence"]
+        (each,) = found["each"]
+        assert each["digit"] == found["digits"]
+        assert all(0 <= side <= 1 for side in each["box"])
+
+
+def test_bad_picture_ends_no_other(pictures: Path) -> None:
+    (pictures / "0.png").write_bytes(b"")
+    (pictures / "1.png").write_bytes((pictures / "2.png").read_bytes()[:200])
+    shutil.copyfile(pictures / "3.png", pictures / "red\x1b[31m\n.png")
+    result = read("--one", pictures, "missing.png")
+    lines = result.stdout.decode().splitlines()
+    assert result.returncode == 2
+    assert len(lines) == 12
+    assert "not read: an empty file" in lines[0]
+    assert "not read: a damaged picture" in lines[1]
+    assert "red\\x1b[31m .png" in lines[10]
+    assert lines[11].split() == [
+        "missing.png",
+        "not",
+        "read:",
+        "No",
+        "such",
+        "file",
+        "or",
+        "directory",
+    ]
+    assert "Traceback" not in result.stderr.decode()
+    facts = json.loads(read("--one", "--format", "json", pictures).stdout)["pictures"]
+    assert facts[0] == {
+        "file": str(pictures / "0.png"),
+        "verdict": "not read",
+        "reason": "an empty file",
+    }
+
+
+def test_picture_from_standard_input_is_read_like_a_file(pictures: Path) -> None:
+    for digit in (3, 7):
+        result = read("--one", "-", content=(pictures / f"{digit}.png").read_bytes())
+        assert result.stdout.decode().split()[:2] == ["-", str(digit)]
+    assert read("--one", "-", content=b"").returncode == 2
+
+
+def test_exit_code_tells_whether_a_person_is_needed(pictures: Path, tmp_path: Path) -> None:
+    Image.new("L", (50, 50), 255).save(tmp_path / "empty.png")
+    facts = json.loads(read("--one", "--format", "json", pictures).stdout)["pictures"]
+    decided = [one["file"] for one in facts if one["verdict"] == "decided"]
+    assert len(decided) >= 5
+    assert read("--one", *decided).returncode == 0
+    assert read("--one", *decided, tmp_path / "empty.png").returncode == 1
+    assert read("--one", *decided, tmp_path / "none.png").returncode == 2
+
+
+def test_many_pictures_are_read_by_several_processes_in_the_order_asked_for(tmp_path: Path) -> None:
+    names = [tmp_path / f"{number}.png" for number in range(1190, -1, -10)]
+    for path in names:
+        save(path, int(path.stem), 28)
+    names[7].write_bytes(b"none")
+    table = list(
+        csv.DictReader(io.StringIO(read("--one", "--format", "csv", *names).stdout.decode()))
+    )
+    assert [row["file"] for row in table] == list(map(str, names))
+    assert [row["verdict"] == "not read" for row in table].count(True) == 1
+    right = [row["digits"] == str(LABELS[int(Path(row["file"]).stem)]) for row in table]
+    assert np.mean(right) > 0.95
+
+
+def test_annotated_pictures_show_boxes_and_what_the_network_saw(
+    pictures: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "made" / "annotated"
+    assert (
+        read("--one", "--annotate", folder, pictures / "3.png", pictures / "5.png").returncode < 2
+    )
+    assert sorted(path.name for path in folder.iterdir()) == ["0001-3.png", "0002-5.png"]
+    shown = np.asarray(Image.open(folder / "0001-3.png").convert("RGB")).astype(int)
+    original = np.asarray(Image.open(pictures / "3.png"))
+    assert min(shown.shape[:2]) > max(original.shape)
+    coloured = np.ptp(shown, axis=2) > 60
+    assert coloured.sum() > 300  # a box and a verdict
+    (digit,) = Reader().read(pictures / "3.png", one=True).digits
+    seen = np.kron(np.round(digit.image * 255), np.ones((2, 2)))
+    grey = shown.mean(axis=2)
+    height, width = seen.shape
+    places = [
+        np.abs(grey[top : top + height, left : left + width] - seen).max() <= 1
+        for top in range(40, 60)
+        for left in range(300, 360)
+    ]
+    assert any(places)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "expected pictures to read, or --calibrate"),
+        (["--one", "--digits", "2", "x"], "--digits is of a field"),
+        (["--one", "--field", "x"], "not allowed with argument"),
+        (["--digits", "0", "x"], "expected a number from 1 to 1000, found '0'"),
+        (["--target", "1", "x"], "expected a share from 0.0001 to 0.1, found '1'"),
+        (["--calibrate", "x", "y"], "expected pictures to read, or --calibrate"),
+        (["--annotate", "x", "-"], "--annotate is of files"),
+        (["--model", "docs", "x"], "docs/model.onnx"),
+        (["docs"], "docs: a folder without pictures"),
+    ],
+)
+def test_wrong_call_is_a_message(words: list[str], message: str) -> None:
+    result = read(*words)
+    assert (result.returncode, result.stdout) == (2, b"")
+    told = result.stderr.decode()
+    assert message in told
+    assert "Traceback" not in told
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """Return a folder with the champion, that may be changed."""
+    folder = tmp_path / "model"
+    folder.mkdir()
+    shutil.copyfile(CHAMPION / "model.onnx", folder / "model.onnx")
+    return folder
+
+
+def table_of(folder: Path, count: int, wrong: int = 0) -> Path:
+    """Save digits, and a table of what they are, the first ones of it wrong."""
+    rows = []
+    for number in range(count):
+        label = save(folder / f"{number}.png", number, 28)
+        rows.append([f"{number}.png", str((int(label) + 1) % 10) if number < wrong else label])
+    path = folder / "known.csv"
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([["file", "digits"], *rows])
+    return path
+
+
+def test_thresholds_set_on_known_pictures_are_used_from_then_on(
+    model: Path, tmp_path: Path
+) -> None:
+    table = table_of(tmp_path, 120)
+    calibrate = ("--one", "--model", model, "--calibrate", table, "--target", "0.1")
+    result = read(*calibrate)
+    assert result.returncode == 0, result.stderr
+    told = result.stdout.decode()
+    reader = Reader(model)
+    found = [reader.read(tmp_path / f"{number}.png", one=True) for number in range(120)]
+    confidence = np.array([one.confidence if one.is_decidable else 0.0 for one in found])
+    correct = np.array([one.text == str(LABELS[number]) for number, one in enumerate(found)])
+    expected = choose_threshold(confidence, correct, 0.1, 0.9)
+    assert reader.thresholds.of(0.1, one=True) == expected
+    assert f"{correct.mean():.1%} of 120 pictures were read right." in told
+    assert f"At most 10% wrong: from a confidence of {expected:.9g} on." in told
+    again = read("--one", "--model", model, tmp_path / "0.png")
+    assert again.stderr.decode() == "Read by the network champion-0.\n"
+    assert read("--one", "--model", model, "--target", "0.01", tmp_path / "0.png").returncode == 2
+    # A field has thresholds of its own.
+    assert "MNIST" in read("--model", model, tmp_path / "0.png").stderr.decode()
+
+
+def test_too_few_pictures_are_told_with_how_many_it_takes(model: Path, tmp_path: Path) -> None:
+    table = table_of(tmp_path, 10)
+    result = read("--one", "--model", model, "--calibrate", table, "--target", "0.05")
+    assert result.returncode == 1
+    least = least_pictures(0.05)
+    told = f"it takes {least - 10} more pictures at least ({least} in all)"
+    assert told in result.stdout.decode()
+    assert read("--one", "--model", model, tmp_path / "0.png").returncode == 1
+
+
+def test_least_pictures_are_the_least() -> None:
+    for target in (0.02, 0.1):
+        least = least_pictures(target)
+        sure, right = np.linspace(0.5, 1, least), np.ones(least, bool)
+        assert choose_threshold(sure, right, target, 0.9) is not None
+        assert choose_threshold(sure[1:], right[1:], target, 0.9) is None
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "expected rows, found none"),
+        ("name,digits\na,1\n", "expected the columns file and digits"),
+        ("file,digits\nmissing.png,1\n", "missing.png: No such file or directory (1 such"),
+        ("file,digits\n\x00,1\n", "(1 such"),
+    ],
+)
+def test_table_that_cannot_be_used_is_a_message(
+    content: str, message: str, model: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "known.csv"
+    path.write_text(content)
+    result = read("--one", "--model", model, "--calibrate", path)
+    assert result.returncode == 2
+    assert message in result.stderr.decode()
+    assert "Traceback" not in result.stderr.decode()
+    assert not (model / THRESHOLDS_FILE).exists()
