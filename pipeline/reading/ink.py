@@ -137,6 +137,8 @@ def separability(values: Grey) -> float:
 
 def otsu(values: Grey) -> float:
     """Return the threshold that leaves two classes with the least variance within (Otsu, 1979)."""
+    if np.ptp(values) < 1e-5:  # noqa: PLR2004 (less than floats tell apart reliably)
+        return float(values.max())
     counts, edges = np.histogram(values, bins=256)
     centres = (edges[:-1] + edges[1:]) / 2
     share = np.cumsum(counts / counts.sum())

@@ -21,6 +21,7 @@ MOST_PIXELS = 80_000_000  # decoded; a telephone takes 12 to 50 million
 LONGEST_SIDE = 1400  # pixels; of more, digits become slower to find and no easier to read
 DEEP = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")  # modes of more than a byte a pixel
 GREY, COLOURED = 2, 3  # axes
+STRIP = 64  # rows, after reduction
 MOSTLY = 0.9  # of the pixels
 TOO_LARGE = f"more than {MOST_PIXELS // 1_000_000} million pixels: make the picture smaller"
 
@@ -105,17 +106,14 @@ def _are_shares(array: NDArray[Any]) -> bool:
 
 
 def _colours(image: Image.Image) -> NDArray[np.float32]:
-    """Return a picture as an array; at full size it never takes more than four bytes a pixel."""
+    """Return a picture as an array."""
     if image.width * image.height > MOST_PIXELS:
         raise PipelineError(TOO_LARGE)
-    if image.mode in DEEP:
-        image = image.convert("F")
-    elif image.mode in ("P", "PA", "LA", "La", "RGBa") or "transparency" in image.info:
-        image = image.convert("RGBA")
-    elif image.mode == "1":
-        image = image.convert("L")
-    image = image.copy() if image.readonly else image
-    image.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.BOX)
+    longest = max(image.size)
+    image.draft("RGB", (LONGEST_SIDE, LONGEST_SIDE))  # what a JPEG can be decoded smaller to
+    image = _plain(_reduced(image, max(image.size) // LONGEST_SIDE))
+    if longest > LONGEST_SIDE:
+        image.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.BOX)
     image = ImageOps.exif_transpose(image)
     if image.mode == "F":
         grey = _full_range(np.asarray(image, np.float32))
@@ -125,6 +123,29 @@ def _colours(image: Image.Image) -> NDArray[np.float32]:
         return opaque
     alpha = np.asarray(image.getchannel("A"), np.float32)[..., np.newaxis] / np.float32(255)
     return np.asarray(opaque * alpha + np.float32(_paper(opaque, alpha)) * (1 - alpha))
+
+
+def _reduced(image: Image.Image, factor: int) -> Image.Image:
+    """Return a picture made smaller by a whole number, strip by strip, for the sake of memory."""
+    if factor <= 1:
+        return image
+    width, height = (-(-side // factor) for side in image.size)
+    small = Image.new(_plain(image.crop((0, 0, 1, 1))).mode, (width, height))
+    for row in range(0, height, STRIP):
+        bottom = min((row + STRIP) * factor, image.height)
+        strip = image.crop((0, row * factor, image.width, bottom))
+        small.paste(_plain(strip).reduce(factor), (0, row))
+    small.info["exif"] = image.getexif().tobytes()
+    return small
+
+
+def _plain(image: Image.Image) -> Image.Image:
+    """Return a picture in a mode whose pixels can be averaged: no palette, no two levels."""
+    if image.mode in DEEP:
+        return image.convert("F")
+    if image.mode in ("P", "PA", "LA", "La", "RGBa") or "transparency" in image.info:
+        return image if image.mode == "RGBA" else image.convert("RGBA")
+    return image.convert("L") if image.mode == "1" else image
 
 
 def _full_range(grey: NDArray[np.float32]) -> NDArray[np.float32]:

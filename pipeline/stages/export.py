@@ -1,27 +1,21 @@
 """Export the network as an ONNX file, which runs without Keras: `read` uses it."""
 
 from pathlib import Path
-from typing import Any
 
-from pipeline.data.raw_examples import PreprocessParams
-from pipeline.evaluation.assessment import EvaluateParams
 from pipeline.evaluation.results import read_json
 from pipeline.export.exported import ExportParams, check_agreement, exported
 from pipeline.model.backend import pin
 from pipeline.model.file import load_model
 from pipeline.runtime.atomic import replacing
-from pipeline.runtime.command import run_checked, stage_parser
+from pipeline.runtime.command import run_stage
 from pipeline.runtime.examples import load_examples
-from pipeline.runtime.params import load_section, read_params, read_section
+from pipeline.runtime.params import read_params, read_section
 
 
 def export(
     params: ExportParams,
-    evaluation: EvaluateParams,
-    preprocess: PreprocessParams,
-    recipe: dict[str, Any],
-    run: str,
     *,
+    parameters: Path = Path("params.yaml"),
     model_file: Path = Path("data/model/model.keras"),
     operating_points: Path = Path("data/model/operating_points.json"),
     train_images: Path = Path("data/processed/train_images.npy"),
@@ -34,10 +28,7 @@ def export(
 
     Args:
         params: For the test whether an image is a digit.
-        evaluation: For the number of images that are predicted at a time, and of threads.
-        preprocess: For the names of the classes.
-        recipe: Its settings, by name.
-        run: Its name, RECIPE-SEED.
+        parameters: For the names of the classes, and what the network was trained by.
         model_file: The trained network.
         operating_points: Its temperature and thresholds.
         train_images: That it was trained with.
@@ -50,37 +41,26 @@ def export(
         PipelineError: ONNX and Keras answer differently, or an input is damaged.
         OSError: A file cannot be read or written.
     """
-    pin(evaluation.threads)
+    pin(1)
     training = load_examples(train_images, train_labels)
     validation = load_examples(validation_images, validation_labels)
     model = load_model(model_file)
-    classes = preprocess.class_names or [str(label) for label in range(model.output_shape[1])]
-    points = read_json(operating_points)
+    numbers = [str(label) for label in range(model.output_shape[1])]
+    trained = read_section("train", parameters)
     content = exported(
-        model, training, validation.images, points, params, classes=classes, recipe=recipe, run=run
+        model,
+        training,
+        validation.images,
+        read_json(operating_points),
+        params,
+        classes=read_section("preprocess", parameters)["class_names"] or numbers,
+        recipe=read_params("train", parameters)["recipe"],
+        run=f"{trained['recipe']}-{trained['seed']}",
     )
-    by_keras = model.predict(validation.images, batch_size=evaluation.batch_size, verbose=0)
-    check_agreement(content, validation.images, by_keras)
+    check_agreement(content, validation.images, model.predict(validation.images, verbose=0))
     with replacing(network) as partial:
         partial.write_bytes(content)
 
 
-def main() -> None:
-    """Parse the command line and export."""
-    stage_parser("export", "stage").parse_args()
-
-    def load() -> tuple[Any, ...]:
-        train = read_section("train")
-        return (
-            load_section("export", ExportParams),
-            load_section("evaluate", EvaluateParams),
-            load_section("preprocess", PreprocessParams),
-            read_params("train")["recipe"],
-            f"{train['recipe']}-{train['seed']}",
-        )
-
-    run_checked("export", export, load)
-
-
 if __name__ == "__main__":
-    main()
+    run_stage(export, ExportParams)

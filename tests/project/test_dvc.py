@@ -56,6 +56,7 @@ def test_first_run_runs_all_stages_the_second_none_and_one_after_a_change_what_f
     assert re.findall(r"^Running stage '(\w+)'", output, re.MULTILINE) == [
         "train",
         "evaluate",
+        "export",
         "plot",
     ]
     # Progress is lines where there is no terminal.
@@ -112,7 +113,7 @@ def rows_of_the_table() -> Iterator[Any]:
     for line in body.splitlines()[2:]:
         changes, stale, following = (cell.strip() for cell in line.strip("|").split("|"))
         expected = [
-            ALL if "all five" in cell else re.findall(r"\w+", cell.removeprefix("nothing"))
+            ALL if "all six" in cell else re.findall(r"\w+", cell.removeprefix("nothing"))
             for cell in (stale, following)
         ]
         for change in re.findall(r"`([^`]+)`", changes):
@@ -215,7 +216,7 @@ def test_table_of_the_docs_has_every_room_and_every_section() -> None:
 @pytest.mark.slow
 def test_change_at_the_beginning_of_the_flow_runs_to_its_end(reproduced: Project) -> None:
     reproduced.edit_params(set_value("preprocess", "seed", 1))
-    assert reproduced.repro() == ["preprocess", "train", "evaluate", "plot"]
+    assert reproduced.repro() == ["preprocess", "train", "evaluate", "export", "plot"]
     assert reproduced.repro() == []
 
 
@@ -292,7 +293,7 @@ def test_forced_run_that_was_killed_and_goes_on_as_another_user_on_one_core_chan
         LC_ALL="C",
         PYTHONHASHSEED="7",
     )
-    assert output.count("Running stage") == 5
+    assert output.count("Running stage") == len(ALL)
     assert "Going on after epoch 1 of 3" in output
     assert not [*reproduced.folder.glob("data/checkpoints/*")]
     assert lock(reproduced) == before
@@ -310,7 +311,7 @@ def test_products_large_enough_for_two_threads_are_the_same_on_one_core(
     reproduced.commit("Large batches")
     before = lock(reproduced)
     output = reproduced.run("taskset", "--cpu-list", "0", "dvc", "repro", "--force")
-    assert output.count("Running stage") == 5
+    assert output.count("Running stage") == len(ALL)
     assert lock(reproduced) == before
     assert reproduced.run("git", "status", "--porcelain") == ""
 
@@ -367,6 +368,7 @@ def test_champion_is_one_switch_of_an_experiment_away_and_jax_a_variable(
     reproduced.edit_params(set_recipe(epochs=5))
     assert set(staleness(reproduced.folder, environment_of(reproduced)).reasons) == {
         "evaluate",
+        "export",
         "plot",
     }
 

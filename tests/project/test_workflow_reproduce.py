@@ -136,6 +136,7 @@ def test_changed_parameters_are_reproduced_pushed_and_committed_and_then_nothing
     report = hosted.report()
     assert stages(report) == dict.fromkeys(("download", "preprocess", "train"), "unchanged") | {
         "evaluate": "ran",
+        "export": "ran",
         "plot": "ran",
     }
     assert "Up to date" in report
@@ -180,7 +181,7 @@ def test_without_remote_and_label_the_results_are_had_by_one_command(
     assert "Push data and run cache" not in jobs["reproduce"].steps
     assert hosted.head() == before
     # From the mirrors; and the model that came out is the committed one.
-    ran = ["download", "preprocess", "train", "evaluate", "plot"]
+    ran = ["download", "preprocess", "train", "evaluate", "export", "plot"]
     assert stages(hosted.report()) == dict.fromkeys(ran, "ran")
     assert "Identical" in hosted.report()
     # The command of the report, with `gh run download` played by the file that it would fetch.

@@ -156,6 +156,17 @@ def test_large_picture_is_made_smaller() -> None:
         assert (np.asarray(ink) != (drawing() < 100)).mean() < 0.02
 
 
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "TIFF"])
+def test_large_picture_is_turned_too(form: str) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    stored = Image.fromarray(np.ascontiguousarray(np.rot90(drawing())))
+    large = stored.resize((HEIGHT * 60, WIDTH * 60))
+    found = open_picture(saved(large, form, exif=exif))
+    ink = Image.fromarray(found[..., 0] < 0.5).resize((WIDTH, HEIGHT))
+    assert (np.asarray(ink) != (drawing() < 100)).mean() < 0.02
+
+
 def huge_png(width: int, height: int) -> bytes:
     """Return the beginning of a PNG file that says how large it is."""
 

@@ -13,7 +13,7 @@ from pipeline.reading.reader import Reader
 from pipeline.reading.thresholds import THRESHOLDS_FILE, kind_of
 from pipeline.runtime.atomic import write_text
 from pipeline.runtime.errors import UNREADABLE, PipelineError, reason
-from pipeline.tools.read.pictures import Picture, readings
+from pipeline.tools.read.pictures import readings
 
 CERTAINTY = 0.9  # as `evaluate` has it
 MOST_PICTURES = 2**20
@@ -43,20 +43,20 @@ def calibrate(
     """
     known = _known(table)
     files = [str(table.parent / name) for name, _ in known]
-    found = list(readings(files, reader, model, {"one": one}))
-    if bad := [picture for picture in found if picture.reading is None]:
+    pictures = list(readings(files, reader, model, {"one": one}))
+    found = [picture.reading for picture in pictures if picture.reading]
+    if bad := [picture for picture in pictures if picture.problem]:
         raise PipelineError(f"{bad[0].name}: {bad[0].problem} ({len(bad)} such pictures)")
-    correct = np.array(
-        [_text(picture) == digits for picture, (_, digits) in zip(found, known, strict=True)]
-    )
-    confidence = np.array([_confidence(picture) for picture in found])
+    correct = np.array([one.text == digits for one, (_, digits) in zip(found, known, strict=True)])
     print(f"{correct.mean():.1%} of {len(found)} pictures were read right.")
+    decidable = np.array([one.is_decidable for one in found])
+    confidence = np.array([one.confidence for one in found])[decidable]
+    correct = correct[decidable]
     thresholds: dict[str, float | None] = {}
     for target in sorted(targets, reverse=True):
         threshold = choose_threshold(confidence, correct, target, CERTAINTY)
-        # Those of confidence 0 can never be decided.
-        thresholds[f"{target:g}"] = threshold = threshold or None
-        print(_outcome(confidence, correct, target, threshold))
+        thresholds[f"{target:g}"] = threshold
+        print(_outcome(confidence, correct, target, threshold, len(found)))
     path = model / THRESHOLDS_FILE
     entry = {"pictures": len(found), "certainty": CERTAINTY, "thresholds": thresholds}
     facts = {"network": reader.fingerprint} | _written(path, reader.fingerprint)
@@ -81,32 +81,24 @@ def _known(table: Path) -> list[tuple[str, str]]:
     return rows
 
 
-def _text(picture: Picture) -> str:
-    return picture.reading.text if picture.reading else ""
-
-
-def _confidence(picture: Picture) -> float:
-    """Return by which confidence a picture is decided; 0 if no threshold could decide it."""
-    return picture.reading.confidence if picture.reading and picture.reading.is_decidable else 0.0
-
-
 def _outcome(
     confidence: NDArray[np.float64],
     correct: NDArray[np.bool_],
     target: float,
     threshold: float | None,
+    pictures: int,
 ) -> str:
     goal = f"At most {100 * target:g}% wrong"
     if threshold is None:
         least = least_pictures(target)
         more = f"it takes at least {least:,} pictures, all of the surest read right"
-        if least > len(correct):
-            more = f"it takes {least - len(correct):,} more pictures at least ({least:,} in all)"
+        if least > pictures:
+            more = f"it takes {least - pictures:,} more pictures at least ({least:,} in all)"
         return f"{goal}: these pictures are not enough to promise it, nothing is decided; {more}."
     sure = decide(confidence, correct, threshold)
     return (
         f"{goal}: from a confidence of {threshold:.9g} on. That decides "
-        f"{sure.decided / sure.images:.1%} of these pictures, {sure.errors} of them wrong."
+        f"{sure.decided / pictures:.1%} of these pictures, {sure.errors} of them wrong."
     )
 
 

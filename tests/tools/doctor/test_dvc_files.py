@@ -112,7 +112,7 @@ def test_damaged_memory_of_a_run_is_named(reproduced: Project) -> None:
     runs = reproduced.folder / ".dvc/cache/runs"
     shutil.copytree(runs, runs.with_name("whole"))
     for damage, do in DAMAGES.items():
-        assert run_cache(reproduced.folder) == ("good", "5 runs", "")
+        assert run_cache(reproduced.folder) == ("good", "6 runs", "")
         entries = sorted(runs.glob("*/*/*"))
         for path in entries:
             do(path)
