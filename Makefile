@@ -1,6 +1,6 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup repro demo study compare verify test test-all faults check bench bench-accuracy plots doctor lock licences audit
+.PHONY: help setup repro demo study compare verify test test-all faults check bench bench-accuracy plots draw doctor lock licences audit
 
 VENV := .venv
 # The first Python on the PATH that the locked packages exist for; PYTHON=... chooses another.
@@ -83,6 +83,9 @@ BENCH := PYTHONPATH="$(CURDIR)" env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE pyt
 
 plots: $(VENV)/.installed  ## Open a page of the plots that needs no network; with BASE=..., beside those of BASE
 	$(RUN) python -m pipeline plots $(BASE)
+
+draw: $(VENV)/.installed  ## Open a page to draw digits on, with the champion inside
+	$(RUN) python -m pipeline draw
 
 doctor: $(VENV)/.installed  ## Diagnose the installation: what is wrong, and what to do
 	$(RUN) $(DOCTOR)

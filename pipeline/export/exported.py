@@ -44,7 +44,8 @@ def exported(
         validation: Images that it was not trained with, shape (n, pixels).
         points: Its temperature and its thresholds.
         params: For the test whether an image is a digit.
-        facts: What else the file is to tell: ``classes``, ``recipe`` and ``run`` at least.
+        facts: What else the file is to tell: ``classes``, ``recipe``, ``run`` and
+            ``test_accuracy`` at least.
 
     Raises:
         PipelineError: A layer is not fully connected.

@@ -1,5 +1,6 @@
 """The network as an ONNX file: images in, calibrated probabilities out, without Keras."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -149,6 +150,11 @@ def network_in(content: bytes) -> Network:
             test,
             {entry.key: entry.value for entry in model.metadata_props},
         )
+        sides = [len(layers[0].kernel), *(len(layer.bias) for layer in layers)]
+        shapes = [layer.kernel.shape for layer in layers] + [test.kernel.shape, test.bias.shape]
+        fitting = [*itertools.pairwise(sides), (sum(sides[1:]), 1), (1,)]
+        if shapes != fitting or not 0 < network.temperature < np.inf:
+            raise PipelineError("not a network: its layers do not fit each other")
         if _graph(network) != model.graph:
             raise PipelineError("not a network that this project has exported")
     except (*UNREADABLE, DecodeError) as error:
@@ -179,7 +185,13 @@ def answers(
         network: The network.
         images: Shape (n, pixels).
     """
-    seen = seen_by(network.layers, images)
+    with np.errstate(all="ignore"):  # of huge weights: what comes out are no numbers
+        return _answers(network, seen_by(network.layers, images))
+
+
+def _answers(
+    network: Network, seen: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     classes = len(network.layers[-1].bias)
     logits = seen[:, -classes:] / np.float32(network.temperature)
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))

@@ -77,10 +77,12 @@ def _pair_of_one_digit(pieces: Sequence[Piece], height: float) -> tuple[Piece, P
 
 def _belong(one: Piece, other: Piece, height: float) -> bool:
     """Return whether a smaller piece is part of the digit that another one is part of."""
-    both = one.joined(other)
-    if other.height >= 0.7 * height or both.height > 1.4 * height or both.width > 1.25 * height:
-        return False
     across, down = gaps(one, other)
+    if other.height >= 0.7 * height or max(across, down) >= 0.35 * height:
+        return False
+    both = one.joined(other)
+    if both.height > 1.4 * height or both.width > 1.25 * height:
+        return False
     nearest = (0.15 if one.height > 0.75 * height else 0.35) * height
     above = -across > 0.35 * min(one.width, other.width) and down < nearest
     beside = across < 0.1 * height and down < 0.08 * height and both.width < height

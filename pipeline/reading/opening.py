@@ -41,12 +41,12 @@ def open_picture(source: Path | bytes | Image.Image | NDArray[np.generic]) -> ND
         OSError: The file cannot be read.
     """
     if isinstance(source, Image.Image):
-        return _colours(source)
+        return _checked(source)
     if isinstance(source, np.ndarray):
         return _colours(_from_array(source))
     if isinstance(source, bytes):
         return _decoded(io.BytesIO(source))
-    with _regular_file(source) as file:
+    with regular_file(source) as file:
         before = os.fstat(file.fileno())
         picture = _decoded(file)
         after = os.fstat(file.fileno())
@@ -60,13 +60,27 @@ def suffixes() -> set[str]:
     return {end for end, form in Image.registered_extensions().items() if form in FORMATS}
 
 
+def read_regular(path: Path, most: int) -> bytes:
+    """Return the content of a file of so many bytes at most.
+
+    Raises:
+        PipelineError: It is larger, or no regular file.
+        OSError: It cannot be read.
+    """
+    with regular_file(path) as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise PipelineError(f"{path}: larger than {most} bytes")
+    return content
+
+
 @contextmanager
-def _regular_file(path: Path) -> Iterator[BinaryIO]:
+def regular_file(path: Path) -> Iterator[BinaryIO]:
     """Open a file; not a pipe, whose other end might never come."""
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     with os.fdopen(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise PipelineError("not a file")
+            raise PipelineError(f"{path}: not a file")
         yield file
 
 
@@ -84,6 +98,14 @@ def _decoded(file: BinaryIO) -> NDArray[np.float32]:
         raise PipelineError(
             f"not a picture of a kind that is read ({known})" if size else "an empty file"
         ) from error
+    except UNREADABLE as error:
+        raise PipelineError(f"a damaged picture: {reason(error)}") from error
+
+
+def _checked(image: Image.Image) -> NDArray[np.float32]:
+    """Return somebody's picture as an array, and leave the picture as it is."""
+    try:
+        return _colours(image.copy())
     except UNREADABLE as error:
         raise PipelineError(f"a damaged picture: {reason(error)}") from error
 
@@ -149,9 +171,14 @@ def _plain(image: Image.Image) -> Image.Image:
 
 
 def _full_range(grey: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return brightness of unknown unit, such as that of a scanner with 12 bits, as 0 to 1."""
+    """Return brightness of another unit as 0 to 1: of 12 bits, of 16 bits, or floats."""
     low, high = float(grey.min()), float(grey.max())
-    return np.asarray((grey - low) / max(high - low, 1e-30), np.float32)
+    if not np.isfinite(high - low):
+        raise PipelineError("a picture with pixels that are no numbers")
+    if low < 0:
+        return np.asarray((grey - low) / max(high - low, 1e-30), np.float32)
+    full = 1.0 if high <= 1 else 2.0 ** np.ceil(np.log2(high + 1)) - 1
+    return np.asarray(grey / full, np.float32)
 
 
 def _paper(colours: NDArray[np.float32], alpha: NDArray[np.float32]) -> float:

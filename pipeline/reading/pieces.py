@@ -10,7 +10,7 @@ from scipy import ndimage
 Mask = NDArray[np.bool_]
 Labels = NDArray[np.int32]
 
-MOST_PARTS = 1000  # the largest ones; a page with more of them is no field of digits
+MOST_PARTS = 400  # the largest ones; a page with more of them is no field of digits
 ALL_SIDES = np.ones((3, 3))
 
 
@@ -56,7 +56,7 @@ class Piece(NamedTuple):
 
 
 def connected_parts(mask: Mask) -> tuple[Labels, list[Piece]]:
-    """Return the number of the part that each pixel belongs to, and the 1,000 largest parts."""
+    """Return the number of the part that each pixel belongs to, and the 400 largest parts."""
     labels, count = ndimage.label(mask, ALL_SIDES)
     areas = np.bincount(labels.ravel(), minlength=count + 1)
     areas[0] = 0

@@ -18,11 +18,11 @@ from pipeline.export.onnx_file import answers, network_in
 from pipeline.export.resampling import sheared
 from pipeline.reading.ink import find_ink
 from pipeline.reading.lines import lines_of_digits
-from pipeline.reading.opening import open_picture
+from pipeline.reading.opening import open_picture, read_regular
 from pipeline.reading.pieces import Labels, Piece, connected_parts, one_digit
 from pipeline.reading.rules import without_rules
 from pipeline.reading.slant import slant_of
-from pipeline.reading.thresholds import Thresholds, thresholds_of
+from pipeline.reading.thresholds import Thresholds, checked, kind_of, thresholds_on_pictures
 from pipeline.reading.touching import cuts_of
 from pipeline.reading.verdict import UNKNOWN, UNSURE, Digit, Reading, Verdict, of_field
 from pipeline.runtime.errors import UNREADABLE, PipelineError, reason
@@ -38,8 +38,9 @@ FAINT = 0.25  # of ink; printed lines may be no stronger
 TOO_WIDE = 1.6  # widths per height
 # A piece as wide as this may be several digits: per height of its line, or per median width in it.
 WIDE, CROWDED = 0.85, 1.5
+FEW = 100  # pieces of a field; of more, none is cut: that would take too long
 THICKEST = 8  # pixels of the 20 that a digit fills; a pen's stroke is thinner
-MOST_PARTS = 8  # of a broken digit, but for specks
+MOST_STROKES = 8  # of a broken digit, but for specks
 SPECK = 0.02  # of the ink
 INSIDE = 0.1  # of the ink, in a ring of it; a 0 has less
 OTHERS = 2  # classes named beside the most probable one
@@ -85,43 +86,49 @@ class Reader:
     """Reads digits in pictures, with the network in a folder.
 
     Attributes:
+        network: With its weights.
         name: Of the network, such as "champion-0".
         fingerprint: SHA-256 of the network's file.
         thresholds: By which it decides, and where they come from.
     """
 
-    def __init__(self, model: Path = CHAMPION) -> None:
+    def __init__(self, model: Path = CHAMPION, *, calibrated: bool = True) -> None:
         """Load the network.
 
         Args:
             model: A folder with a model.onnx: ``studies/champion`` or ``data/model``.
+            calibrated: Whether thresholds that were set on pictures are used, if there are any.
 
         Raises:
-            PipelineError: The file there is none that this project has exported.
+            PipelineError: The file there is none that this project has exported, or damaged.
             OSError: It cannot be read.
         """
         path = model / MODEL_FILE
-        if path.stat().st_size > LARGEST_MODEL:
-            raise PipelineError(f"{path}: larger than {LARGEST_MODEL} bytes, so no such network")
+        content = read_regular(path, LARGEST_MODEL)
+        self.fingerprint = hashlib.sha256(content).hexdigest()
         try:
-            content = path.read_bytes()
-            self._network = network_in(content)
-            self.fingerprint = hashlib.sha256(content).hexdigest()
-            facts = {key: json.loads(text) for key, text in self._network.metadata.items()}
-            self._names = [str(name) for name in facts["classes"]]
-            self.name = str(facts["run"])
+            self.network = network_in(content)
+            facts = {key: json.loads(text) for key, text in self.network.metadata.items()}
+            self._names, self.name = [str(name) for name in facts["classes"]], str(facts["run"])
             least, enough = (float(facts["digit_test"][key]) for key in ("least", "enough"))
-            self._least_like_a_digit, self._enough_like_a_digit = least, enough
-            self.thresholds: Thresholds = thresholds_of(
-                model, self.fingerprint, facts["operating_points"]
-            )
+            on_mnist = checked(facts["operating_points"]["thresholds"])
         except PipelineError as error:
             raise PipelineError(f"{path}: {error}") from error
         except UNREADABLE as error:
             raise PipelineError(f"{path}: damaged: {reason(error)}") from error
-        pixels, classes = len(self._network.layers[0].kernel), len(self._network.layers[-1].bias)
-        if pixels != SIDE * SIDE or classes != len(self._names):
+        pixels, classes = len(self.network.layers[0].kernel), len(self.network.layers[-1].bias)
+        if pixels != SIDE * SIDE or classes != len(set(self._names)):
             raise PipelineError(f"{path}: expected a network for images of {SIDE} x {SIDE} pixels")
+        if not (0 <= least <= enough <= 1 and "".join([self.name, *self._names]).isprintable()):
+            raise PipelineError(f"{path}: damaged: what it tells of itself is nonsense")
+        self._least_like_a_digit, self._enough_like_a_digit = least, enough
+        on_pictures = thresholds_on_pictures(model, self.fingerprint) if calibrated else {}
+        self.thresholds = Thresholds(on_mnist, on_pictures)
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The names of the classes."""
+        return self._names
 
     def read(
         self,
@@ -144,7 +151,9 @@ class Reader:
             PipelineError: It is no picture, or there is no threshold for that target.
             OSError: The file cannot be read.
         """
-        threshold = self.thresholds.of(target, one=one)
+        if one and digits is not None:
+            raise PipelineError("digits is of a field; with one there is one")
+        threshold = self.thresholds.of(target, kind_of(one=one, counted=digits is not None))
         ink = find_ink(open_picture(image))
         found = list(_one(ink) if one else self._field(ink))
         # Where the number of digits is known, something else among them would not go unnoticed.
@@ -165,7 +174,7 @@ class Reader:
                 crop = _without_margins(sheared(_ink_of(piece, ink, labels), slant))
                 box = _box(piece, ink.shape)
                 wide = crop.shape[1] / max(piece.height, 0.8 * height)
-                if wide > WIDE or piece.width > CROWDED * width:
+                if len(pieces) <= FEW and (wide > WIDE or piece.width > CROWDED * width):
                     yield from self._parted(crop, box, height)
                 else:
                     yield Found(crop, box, "", flaw_of(crop))
@@ -185,14 +194,14 @@ class Reader:
 
     def _confidences(self, pieces: Sequence[Grey]) -> NDArray[np.float64]:
         images = np.stack([mnist_image(piece) for piece in pieces]).reshape(len(pieces), -1)
-        return np.asarray(answers(self._network, images)[0].max(axis=1), np.float64)
+        return np.asarray(answers(self.network, images)[0].max(axis=1), np.float64)
 
     def _judged(self, found: Sequence[Found], bar: Bar) -> list[Digit]:
         """Return a verdict on each piece: by five renderings of it, together."""
         if not found:
             return []
         images = np.stack([mnist_images(one.ink) for one in found])
-        by_image, like_a_digit = answers(self._network, images.reshape(-1, SIDE * SIDE))
+        by_image, like_a_digit = answers(self.network, images.reshape(-1, SIDE * SIDE))
         # The geometric mean: as of one network whose logits are the mean of the five.
         logarithms = np.log(np.maximum(by_image, np.finfo(np.float32).tiny))
         renderings = (len(found), images.shape[1], -1)
@@ -210,11 +219,11 @@ class Reader:
         order = np.argsort(-probabilities, kind="stable")
         confidence = round(float(probabilities[order[0]]), 9)
         verdict, why = Verdict.ASK, found.doubt
-        if found.flaw or answer.likeness < self._least_like_a_digit:
+        if found.flaw or not answer.likeness >= self._least_like_a_digit:
             verdict, why = Verdict.NO_DIGIT, found.flaw or "unlike a digit"
-        elif not why and answer.likeness < bar.likeness:
+        elif not why and not answer.likeness >= bar.likeness:  # nor is what is no number
             why = "perhaps no digit"
-        elif not why and (bar.confidence is None or confidence < bar.confidence):
+        elif not why and (bar.confidence is None or not confidence >= bar.confidence):
             why = UNSURE
         elif not why:
             verdict = Verdict.DECIDED
@@ -263,7 +272,7 @@ def flaw_of(ink: Grey) -> str:
     digit = working_size(ink)
     labels, _ = ndimage.label(digit, np.ones((3, 3)))
     areas = np.bincount(labels[digit])
-    if (areas > SPECK * digit.sum()).sum() > MOST_PARTS:
+    if (areas > SPECK * digit.sum()).sum() > MOST_STROKES:
         return "too many parts for a digit"
     thickest = 2 * float(ndimage.distance_transform_edt(np.pad(digit, 1)).max())
     if thickest > THICKEST * max(digit.shape) / BOX:

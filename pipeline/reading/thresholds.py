@@ -3,85 +3,100 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from pipeline.runtime.errors import PipelineError
+from pipeline.reading.opening import read_regular
+from pipeline.runtime.errors import UNREADABLE, PipelineError
 
 THRESHOLDS_FILE = "picture_thresholds.json"
+LARGEST = 2**20  # bytes of that file
+ByTarget = Mapping[str, float | None]
+
+
+def kind_of(*, one: bool, counted: bool) -> str:
+    """Return the name of a kind of pictures: thresholds are set for each kind.
+
+    Args:
+        one: Whether each shows one digit; else a field of them.
+        counted: Whether it is known how many digits a field has.
+    """
+    return "one" if one else "counted field" if counted else "field"
 
 
 class Thresholds(NamedTuple):
-    """Thresholds of confidence.
+    """Thresholds of confidence, by target error; None where none is sure to reach the target.
 
     Attributes:
-        on_mnist: By target error, set on MNIST's images. None where none is sure to reach it.
-        on_pictures: The same, set on somebody's pictures, for "one" digit and for a "field".
+        on_mnist: Set on MNIST's images.
+        on_pictures: Set on somebody's pictures, by their kind.
     """
 
-    on_mnist: Mapping[str, float | None]
-    on_pictures: Mapping[str, Mapping[str, float | None]]
+    on_mnist: ByTarget
+    on_pictures: Mapping[str, ByTarget]
 
-    def of(self, target: float | None, *, one: bool) -> float | None:
+    def of(self, target: float | None, kind: str) -> float | None:
         """Return the threshold for a target error; None where none is sure to reach it.
 
         Those set on MNIST promise nothing for pictures, so that of them the strictest is taken,
         whatever the target.
 
         Args:
-            target: The highest share of errors among what is decided; the lowest if None.
-            one: Whether the pictures show one digit each.
+            target: The highest share of errors among what is decided; if None, the lowest that
+                there is a threshold for.
+            kind: Of the pictures.
 
         Raises:
             PipelineError: No threshold was set on pictures for that target.
         """
-        known = self.on_pictures.get(kind_of(one=one))
+        known = self.on_pictures.get(kind)
         if known is None:
             found = list(self.on_mnist.values())
-            return None if None in found or not found else max(filter(None, found))
-        name = min(known, key=float) if target is None else f"{target:g}"
-        if name not in known:
+            return None if None in found else max((one for one in found if one), default=None)
+        if target is None:
+            reached = [name for name, threshold in known.items() if threshold is not None]
+            return known[min(reached, key=float)] if reached else None
+        if f"{target:g}" not in known:
             raise PipelineError(
-                f"no threshold was set for a target of {name}, only for {', '.join(known)}: "
+                f"no threshold was set for a target of {target:g}, only for {', '.join(known)}: "
                 "--calibrate sets one"
             )
-        return known[name]
+        return known[f"{target:g}"]
 
 
-def kind_of(*, one: bool) -> str:
-    """Return the name of what pictures show: one digit each, or a field of them."""
-    return "one" if one else "field"
-
-
-def thresholds_of(model: Path, fingerprint: str, operating_points: Any) -> Thresholds:
-    """Return the thresholds of a network, and those set on pictures if there are any.
+def thresholds_on_pictures(model: Path, fingerprint: str) -> dict[str, dict[str, float | None]]:
+    """Return the thresholds that were set on pictures, by their kind; none if there are none.
 
     Args:
         model: The folder of the network.
         fingerprint: Of the network: what was set for another one is left aside.
-        operating_points: As ``evaluate`` has set them.
 
     Raises:
-        PipelineError: A file is damaged.
-        OSError: A file cannot be read.
+        PipelineError: The file is damaged.
+        OSError: The file cannot be read.
     """
     path = model / THRESHOLDS_FILE
-    on_mnist = _checked(operating_points["thresholds"])
     try:
-        found = json.loads(path.read_bytes())
+        found = json.loads(read_regular(path, LARGEST))
         same = found.pop("network") == fingerprint
-        on_pictures = {kind: _checked(found[kind]["thresholds"]) for kind in found if same}
+        return {kind: checked(found[kind]["thresholds"]) for kind in found if same}
     except FileNotFoundError:
-        on_pictures = {}
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        return {}
+    except UNREADABLE as error:
+        if isinstance(error, OSError):
+            raise
         raise PipelineError(f"{path}: damaged; --calibrate writes it anew") from error
-    return Thresholds(on_mnist, on_pictures)
 
 
-def _checked(thresholds: Mapping[str, float | None]) -> dict[str, float | None]:
-    checked = {
-        f"{float(target):g}": None if found is None else float(found)
-        for target, found in thresholds.items()
+def checked(thresholds: ByTarget) -> dict[str, float | None]:
+    """Return thresholds by the names of their targets.
+
+    Raises:
+        ValueError: One is no probability.
+    """
+    found = {
+        f"{float(target):g}": None if threshold is None else float(threshold)
+        for target, threshold in thresholds.items()
     }
-    if not all(found is None or 0 <= found <= 1 for found in checked.values()):
+    if not all(threshold is None or 0 <= threshold <= 1 for threshold in found.values()):
         raise ValueError("a threshold is no probability")
-    return checked
+    return found

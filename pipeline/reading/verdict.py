@@ -50,6 +50,7 @@ class Reading(NamedTuple):
         verdict: Decided only if all digits are, and there are as many as expected.
         reason: Why it is not decided; empty if it is.
         digits: In reading order.
+        miscounted: Whether there are more or fewer than expected.
     """
 
     text: str
@@ -57,12 +58,15 @@ class Reading(NamedTuple):
     verdict: Verdict
     reason: str
     digits: Sequence[Digit]
+    miscounted: bool = False
 
     @property
     def is_decidable(self) -> bool:
         """Whether a lower threshold would decide it, where it is not decided."""
-        return self.verdict is not Verdict.NO_DIGIT and all(
-            one.verdict is Verdict.DECIDED or one.reason == UNSURE for one in self.digits
+        return (
+            bool(self.digits)
+            and not self.miscounted
+            and all(one.verdict is Verdict.DECIDED or one.reason == UNSURE for one in self.digits)
         )
 
 
@@ -81,7 +85,7 @@ def of_field(digits: Sequence[Digit], expected: int | None) -> Reading:
         return Reading(text, confidence, Verdict.NO_DIGIT, digits[0].reason, digits)
     if expected is not None and len(digits) != expected:
         reason = f"{len(digits)} found, {expected} expected"
-        return Reading(text, confidence, Verdict.ASK, reason, digits)
+        return Reading(text, confidence, Verdict.ASK, reason, digits, miscounted=True)
     unsure = [digit for digit in digits if digit.verdict is not Verdict.DECIDED]
     if not unsure:
         return Reading(text, confidence, Verdict.DECIDED, "", digits)

@@ -18,6 +18,7 @@ def export(
     parameters: Path = Path("params.yaml"),
     model_file: Path = Path("data/model/model.keras"),
     operating_points: Path = Path("data/model/operating_points.json"),
+    metrics: Path = Path("reports/metrics.json"),
     train_images: Path = Path("data/processed/train_images.npy"),
     train_labels: Path = Path("data/processed/train_labels.npy"),
     validation_images: Path = Path("data/processed/validation_images.npy"),
@@ -31,6 +32,7 @@ def export(
         parameters: For the names of the classes, and what the network was trained by.
         model_file: The trained network.
         operating_points: Its temperature and thresholds.
+        metrics: Its accuracy.
         train_images: That it was trained with.
         train_labels: Of these.
         validation_images: That it was not trained with.
@@ -55,6 +57,7 @@ def export(
         params,
         classes=read_section("preprocess", parameters)["class_names"] or numbers,
         recipe=read_params("train", parameters)["recipe"],
+        test_accuracy=read_json(metrics)["accuracy"],
         run=f"{trained['recipe']}-{trained['seed']}",
     )
     check_agreement(content, validation.images, model.predict(validation.images, verbose=0))

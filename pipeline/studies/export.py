@@ -1,7 +1,8 @@
 """Export a network of the study for use elsewhere, to the folder champion/.
 
 It writes model.onnx, which runs without Keras and gives calibrated probabilities,
-operating_points.json with its temperature and thresholds, and README.md, its model card.
+operating_points.json with its temperature and thresholds, draw.html, a page to draw digits on
+that has the network inside, and README.md, its model card.
 """
 
 from collections.abc import Sequence
@@ -17,8 +18,9 @@ from pipeline.evaluation.results import parse_table, read_json, write_json
 from pipeline.evaluation.robustness import PERTURBATIONS, accuracies
 from pipeline.evaluation.wording import setting
 from pipeline.export.card import model_card
+from pipeline.export.draw_page import draw_page
 from pipeline.export.exported import ExportParams, check_agreement, exported, layers_of
-from pipeline.export.onnx_file import INPUT
+from pipeline.export.onnx_file import INPUT, network_in
 from pipeline.model.backend import pin
 from pipeline.model.file import load_model
 from pipeline.runtime.atomic import replacing, write_text
@@ -46,6 +48,8 @@ def export(  # noqa: PLR0917 (what the parameter files and the command line give
     test_images: Path = Path("data/processed/test_images.npy"),
     test_labels: Path = Path("data/processed/test_labels.npy"),
     template: Path = Path("pipeline/export/model_card.md"),
+    draw_template: Path = Path("pipeline/export/draw.html"),
+    draw_code: Path = Path("pipeline/export/draw.js"),
     champion: Path = Path("champion"),
 ) -> None:
     """Write a network of the study, its operating points and its model card.
@@ -66,6 +70,8 @@ def export(  # noqa: PLR0917 (what the parameter files and the command line give
         test_images: Of the test set.
         test_labels: Of the same images.
         template: Of the model card.
+        draw_template: Of the page to draw on.
+        draw_code: The JavaScript in it.
         champion: The folder to write to.
 
     Raises:
@@ -83,7 +89,15 @@ def export(  # noqa: PLR0917 (what the parameter files and the command line give
     names = preprocess.class_names or [str(label) for label in range(len(layers[-1].bias))]
     images = as_squares(test.images, str(test_images))
     content = exported(
-        model, training, validation, points, params, classes=names, recipe=recipe, run=run
+        model,
+        training,
+        validation,
+        points,
+        params,
+        classes=names,
+        recipe=recipe,
+        run=run,
+        test_accuracy=facts["test_accuracy"],
     )
 
     def predict(images: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -132,6 +146,12 @@ def export(  # noqa: PLR0917 (what the parameter files and the command line give
     with replacing(champion / NETWORK_FILE) as partial:
         partial.write_bytes(content)
     write_json(champion / POINTS_FILE, points)
+    page = draw_page(
+        network_in(content),
+        draw_template.read_text(encoding="utf-8"),
+        draw_code.read_text(encoding="utf-8"),
+    )
+    write_text(champion / "draw.html", page)
     write_text(champion / "README.md", card)
 
 

@@ -51,7 +51,7 @@ def test_surroundings_change_no_bit(
     project = without_results(original[0], tmp_path / "project")
     process = project.start("sh", "-c", command, MNIST_MIRROR=str(data_set), **environment)
     output = finish(process, 0)
-    assert output.count("Running stage") == 5
+    assert output.count("Running stage") == 6
     assert_undisturbed(project, original[0])
     record("surroundings", name=name)
 
@@ -74,7 +74,7 @@ def test_place_changes_no_bit(
     output = Project(entered, project.home).run(
         *command, PWD=str(entered), MNIST_MIRROR=str(mirror), LC_ALL="C"
     )
-    assert output.count("Running stage") == 5
+    assert output.count("Running stage") == 6
     assert_undisturbed(project, original[0])
     record("surroundings", name=name)
 

@@ -207,7 +207,7 @@ def test_thresholds_set_on_pictures_take_the_place_of_those_of_mnist(tmp_path: P
     path.write_text(json.dumps(facts))
     assert read(tmp_path, picture, target=0.01).verdict is Verdict.DECIDED
     assert read(tmp_path, picture, target=0.001).verdict is Verdict.ASK
-    assert read(tmp_path, picture).verdict is Verdict.ASK  # the strictest
+    assert read(tmp_path, picture).verdict is Verdict.DECIDED  # the strictest that there is
     with pytest.raises(PipelineError, match=r"no threshold was set for a target of 0\.02, only"):
         read(tmp_path, picture, target=0.02)
     path.write_text(json.dumps(facts | {"network": "another"}))
@@ -219,9 +219,9 @@ def test_thresholds_set_on_pictures_take_the_place_of_those_of_mnist(tmp_path: P
 
 def test_of_the_thresholds_of_mnist_the_strictest_is_used() -> None:
     found = Thresholds({"0.005": 0.8, "0.001": 0.95}, {})
-    assert [found.of(target, one=True) for target in (None, 0.005, 0.1)] == [0.95] * 3
-    assert Thresholds({"0.005": 0.8, "0.001": None}, {}).of(None, one=True) is None
-    assert Thresholds({}, {}).of(None, one=True) is None
+    assert [found.of(target, "one") for target in (None, 0.005, 0.1)] == [0.95] * 3
+    assert Thresholds({"0.005": 0.8, "0.001": None}, {}).of(None, "one") is None
+    assert Thresholds({}, {}).of(None, "one") is None
 
 
 def hostile(model: onnx.ModelProto, key: str, value: str) -> bytes:
@@ -241,6 +241,8 @@ def hostile(model: onnx.ModelProto, key: str, value: str) -> bytes:
         ("operating_points", '{"thresholds": 5}'),
         ("digit_test", '{"least": "x"}'),
         ("run", "not JSON"),
+        ("run", '"\\u001b[31m"'),
+        ("digit_test", '{"least": NaN, "enough": NaN}'),
     ],
 )
 def test_model_that_tells_nonsense_is_refused(key: str, value: str, tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def test_demo_runs_all_stages_without_network_and_touches_nothing_else(project: 
     port = "http://127.0.0.1:9"
     command = ("python", "-m", "pipeline", "demo")
     output = project.run(*command, MNIST_MIRROR=port, http_proxy=port, https_proxy=port)
-    assert output.count("Running stage") == 6
+    assert output.count("Running stage") == 7
     assert "3500 training and 500 validation images of 28 x 28 pixels" in output
     assert project.run("git", "status", "--porcelain") == ""
     assert not (project.folder / "dvc.lock").exists()

@@ -12,7 +12,6 @@ Exit codes: 0 written, 2 error.
 """
 
 import os
-import sys
 import tempfile
 import webbrowser
 from pathlib import Path
@@ -20,6 +19,7 @@ from pathlib import Path
 from pipeline.history.dvc_command import dvc_environment, run_dvc
 from pipeline.history.revisions import PROJECT, resolve, without_repository
 from pipeline.runtime.errors import PipelineError
+from pipeline.tools.browser import has_screen
 from pipeline.tools.command_line import run_tool, tool_parser
 from pipeline.tools.plots.template import plots_template
 
@@ -58,16 +58,6 @@ def plots(base: str | None = None) -> Path:
             f"dvc plots {command[0]} made no page (exit code {code}); its message stands above"
         )
     return page
-
-
-def has_screen() -> bool:
-    """Return whether a browser has a screen to open on.
-
-    Without one, Python would start a browser in the terminal. ``BROWSER`` is the user's own
-    choice, which may open on another machine.
-    """
-    variables = {"BROWSER", "DISPLAY", "WAYLAND_DISPLAY"}
-    return sys.platform in {"darwin", "win32"} or any(os.environ.get(name) for name in variables)
 
 
 def main() -> int:

@@ -11,6 +11,7 @@ from pipeline.runtime.atomic import replacing
 
 COLOURS = {Verdict.DECIDED: "#1a7f37", Verdict.ASK: "#bc4c00", Verdict.NO_DIGIT: "#6e7781"}
 LEAST_WIDTH, MOST_WIDTH = 320, 1000  # pixels of the picture in the drawing
+MOST_HEIGHT = 2000
 ROW, INPUT, TEXT, MARGIN = 64, 56, 330, 12  # pixels
 ROWS = 12  # digits in a column at least
 
@@ -30,6 +31,7 @@ def annotate(source: Path | bytes, reading: Reading, path: Path) -> None:
 def drawn(picture: Image.Image, reading: Reading) -> Image.Image:
     """Return a picture with its reading: boxes, and a list of digits at its right."""
     width = min(max(picture.width, LEAST_WIDTH), MOST_WIDTH)
+    width = max(1, min(width, MOST_HEIGHT * picture.width // picture.height))
     height = max(1, round(picture.height * width / picture.width))
     picture = picture.resize((width, height), Image.Resampling.BOX)
     font, small = (ImageFont.load_default(size) for size in (20, 15))

@@ -30,11 +30,11 @@ from tqdm import tqdm
 from pipeline.reading.reader import CHAMPION, Reader
 from pipeline.reading.thresholds import kind_of
 from pipeline.reading.verdict import Verdict
-from pipeline.runtime.errors import readable
+from pipeline.runtime.errors import PipelineError, readable
 from pipeline.tools.command_line import ERROR, run_tool, tool_parser
 from pipeline.tools.read.annotation import annotate
 from pipeline.tools.read.output import as_csv, as_json, as_line
-from pipeline.tools.read.pictures import STANDARD_INPUT, Picture, files_in, readings
+from pipeline.tools.read.pictures import STANDARD_INPUT, Picture, Task, readings, tasks_of
 
 NEED_A_PERSON = 1
 ON_MNIST = (
@@ -55,8 +55,8 @@ def parser() -> argparse.ArgumentParser:
         "--target",
         type=_share,
         metavar="SHARE",
-        help="highest share of errors among what is decided, such as 0.001 (default: the lowest "
-        "that there is a threshold for)",
+        help="highest share of errors among what is decided, such as 0.01: one that --calibrate "
+        "has set a threshold for (default: the lowest of these)",
     )
     made.add_argument(
         "--model",
@@ -65,9 +65,17 @@ def parser() -> argparse.ArgumentParser:
         metavar="FOLDER",
         help="with a model.onnx (default: studies/champion)",
     )
-    made.add_argument("--format", choices=["text", "csv", "json"], default="text")
     made.add_argument(
-        "--annotate", type=Path, metavar="FOLDER", help="write each picture with its reading there"
+        "--format",
+        choices=["text", "csv", "json"],
+        default="text",
+        help="text as it is read, csv or json at the end (default: text)",
+    )
+    made.add_argument(
+        "--annotate",
+        type=Path,
+        metavar="FOLDER",
+        help="write each picture with its reading into a new or empty folder",
     )
     made.add_argument(
         "--calibrate", type=Path, metavar="FILE", help="set thresholds on pictures known"
@@ -101,8 +109,12 @@ def main() -> int:
         made.error("--annotate is of files, not of standard input")
     if bool(given.calibrate) == bool(given.pictures):
         made.error("expected pictures to read, or --calibrate with a table of them")
-    reader = Reader(given.model)
+    if given.pictures.count(STANDARD_INPUT) > 1:
+        made.error("standard input can be read once")
+    reader = Reader(given.model, calibrated=not given.calibrate)
     if given.calibrate:
+        if given.digits is not None or given.annotate or given.format != "text":
+            made.error("--calibrate goes with --one, --field, --target and --model alone")
         # pandas and scipy.stats take most of a second.
         from pipeline.tools.read.calibration import calibrate
 
@@ -114,34 +126,57 @@ def main() -> int:
 
 def read(given: argparse.Namespace, reader: Reader) -> int:
     """Read the pictures, print what they say, and return the exit code."""
-    files = files_in(given.pictures)
+    kind = kind_of(one=given.one, counted=given.digits is not None)
+    reader.thresholds.of(given.target, kind)  # refused before anything is read
     options = {"one": given.one, "digits": given.digits, "target": given.target}
-    reader.thresholds.of(given.target, one=given.one)  # refused before anything is read
-    on_pictures = kind_of(one=given.one) in reader.thresholds.on_pictures
-    print(
-        f"Read by the network {reader.name}.{'' if on_pictures else ' ' + ON_MNIST}",
-        file=sys.stderr,
-    )
+    tasks = tasks_of(given.pictures, options)
+    if given.annotate:
+        _make_empty(given.annotate)
+    on_pictures = kind in reader.thresholds.on_pictures
+    note = "" if on_pictures else f" {ON_MNIST}"
+    print(f"Read by the network {reader.name}.{note}", file=sys.stderr)
     found: list[Picture] = []
-    width = min(60, max(len(readable(name)) for name in files))
+    width = min(60, max(len(readable(task.name)) for task in tasks))
     codes = {0}
-    bar = tqdm(total=len(files), unit="picture", disable=None if len(files) > 1 else True)
-    with bar:
-        for picture in readings(files, reader, given.model, options):
+    with tqdm(total=len(tasks), unit="picture", disable=None if len(tasks) > 1 else True) as bar:
+        for task, picture in zip(tasks, readings(tasks, reader, given.model), strict=True):
             bar.update()
             if given.format == "text":
                 with bar.external_write_mode(sys.stdout):
                     print(as_line(picture, width), flush=True)
             codes.add(_code(picture))
             if given.annotate and picture.reading:
-                name = f"{len(found) + 1:04d}-{Path(picture.name).stem}.png"
-                annotate(Path(picture.name), picture.reading, given.annotate / name)
+                codes.add(_annotated(task, picture, given.annotate, len(found) + 1))
             found.append(picture if given.format != "text" else picture._replace(reading=None))
     if given.format == "csv":
         print(as_csv(found), end="")
     elif given.format == "json":
-        print(as_json(found, reader), end="")
+        print(as_json(found, reader.name, on_pictures=on_pictures), end="")
     return max(codes)
+
+
+def _make_empty(folder: Path) -> None:
+    """Make the folder for annotated pictures; what is in one is not overwritten.
+
+    Raises:
+        PipelineError: There is something in it.
+        OSError: It cannot be made.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if any(folder.iterdir()):
+        raise PipelineError(f"{folder}: expected an empty folder for the annotated pictures")
+
+
+def _annotated(task: Task, picture: Picture, folder: Path, number: int) -> int:
+    """Write an annotated picture; return 2 if that fails, after a line that says why, else 0."""
+    name = f"{number:04d}-{Path(task.name).stem[:60]}.png"
+    try:
+        if picture.reading:
+            annotate(task.source, picture.reading, folder / name)
+    except (PipelineError, OSError) as error:
+        print(f"read: {readable(task.name)} is not annotated: {error}", file=sys.stderr)
+        return ERROR
+    return 0
 
 
 def _code(picture: Picture) -> int:

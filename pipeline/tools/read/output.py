@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from pipeline.reading.reader import Reader
 from pipeline.reading.verdict import Digit, Reading
 from pipeline.runtime.errors import readable
 from pipeline.tools.read.pictures import Picture
@@ -41,7 +40,8 @@ def as_csv(pictures: Iterable[Picture]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
-    for name, found, problem in pictures:
+    for picture in pictures:
+        name, found, problem = _name(picture), picture.reading, picture.problem
         row = (
             [UNREAD, "", problem]
             if found is None
@@ -51,11 +51,22 @@ def as_csv(pictures: Iterable[Picture]) -> str:
     return text.getvalue()
 
 
-def as_json(pictures: Iterable[Picture], reader: Reader) -> str:
-    """Return everything that was found, as JSON."""
+def _name(picture: Picture) -> str:
+    """Return a name as text, also one that is no UTF-8."""
+    return picture.name.encode("utf-8", "backslashreplace").decode()
+
+
+def as_json(pictures: Iterable[Picture], network: str, *, on_pictures: bool) -> str:
+    """Return everything that was found, as JSON.
+
+    Args:
+        pictures: With their readings.
+        network: Its name.
+        on_pictures: Whether the thresholds were set on pictures; else on MNIST.
+    """
     facts = {
-        "network": reader.name,
-        "thresholds_set_on": "pictures" if reader.thresholds.on_pictures else "MNIST",
+        "network": network,
+        "thresholds_set_on": "pictures" if on_pictures else "MNIST",
         "pictures": [_facts(picture) for picture in pictures],
     }
     return json.dumps(facts, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
@@ -63,10 +74,10 @@ def as_json(pictures: Iterable[Picture], reader: Reader) -> str:
 
 def _facts(picture: Picture) -> dict[str, Any]:
     if picture.reading is None:
-        return {"file": picture.name, "verdict": UNREAD, "reason": picture.problem}
+        return {"file": _name(picture), "verdict": UNREAD, "reason": picture.problem}
     found: Reading = picture.reading
     return {
-        "file": picture.name,
+        "file": _name(picture),
         "digits": found.text,
         "verdict": found.verdict,
         "confidence": found.confidence,

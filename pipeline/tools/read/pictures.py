@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +18,20 @@ STANDARD_INPUT = "-"
 MOST_BYTES = 200 * 2**20  # of standard input
 FEW = 50  # pictures that are read before other processes would have started
 AT_ONCE = 8  # pictures that a process takes
+
+
+class Task(NamedTuple):
+    """A picture to read.
+
+    Attributes:
+        name: As it was asked for.
+        source: Where it is, or its content.
+        options: Of ``Reader.read``.
+    """
+
+    name: str
+    source: Path | bytes
+    options: dict[str, Any]
 
 
 class Picture(NamedTuple):
@@ -33,75 +48,87 @@ class Picture(NamedTuple):
     problem: str
 
 
-def files_in(names: Sequence[str]) -> list[str]:
-    """Return the files to read: each one that is named, and all pictures in folders.
+def tasks_of(names: Sequence[str], options: dict[str, Any]) -> list[Task]:
+    """Return what to read: each file that is named, all pictures in folders, standard input.
 
     Raises:
-        PipelineError: There is no picture in a folder.
+        PipelineError: There is no picture in a folder, or standard input cannot be read.
     """
-    found: list[str] = []
+    found: list[Task] = []
     for name in names:
-        if name == STANDARD_INPUT or not Path(name).is_dir():
-            found.append(name)
-            continue
-        known = suffixes()
-        inside = sorted(str(path) for path in Path(name).rglob("*") if path.suffix.lower() in known)
-        if not inside:
-            raise PipelineError(f"{name}: a folder without pictures ({', '.join(sorted(known))})")
-        found += inside
+        if name == STANDARD_INPUT:
+            found.append(Task(name, _standard_input(), options))
+        elif os.path.isdir(name):  # noqa: PTH112 (Path.is_dir raises for names that are too long)
+            found += [Task(str(path), path, options) for path in _pictures_in(name)]
+        else:
+            found.append(Task(name, Path(name), options))
     return found
 
 
-def readings(
-    files: Sequence[str], reader: Reader, model: Path, options: dict[str, Any]
-) -> Iterator[Picture]:
+def _pictures_in(folder: str) -> list[Path]:
+    known = suffixes()
+    inside = sorted(
+        path
+        for path in Path(folder).rglob("*")
+        if path.suffix.lower() in known and not path.name.startswith(".") and path.is_file()
+    )
+    if not inside:
+        listed = ", ".join(sorted(known))
+        raise PipelineError(f"{readable(folder)}: a folder without pictures ({listed})")
+    return inside
+
+
+def _standard_input() -> bytes:
+    content = sys.stdin.buffer.read(MOST_BYTES + 1) if sys.stdin else b""
+    if len(content) > MOST_BYTES:
+        raise PipelineError(f"standard input: more than {MOST_BYTES} bytes")
+    return content
+
+
+def readings(tasks: Sequence[Task], reader: Reader, model: Path) -> Iterator[Picture]:
     """Yield the readings of pictures in their order; a picture that cannot be read stops none.
 
     Args:
-        files: Their names, "-" for standard input.
+        tasks: What to read.
         reader: Reads them if they are few.
         model: The folder of its network: if they are many, each process makes a reader.
-        options: Of ``Reader.read``.
     """
-    processes = min(os.cpu_count() or 1, 1 + len(files) // FEW)
+    processes = min(os.cpu_count() or 1, 1 + len(tasks) // FEW)
     if processes == 1:
-        yield from (_read(name, reader, options) for name in files)
+        yield from (_read(task, reader) for task in tasks)
         return
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # of each process
+    done = 0
     with ProcessPoolExecutor(
-        processes, get_context("spawn"), initializer=_prepare, initargs=(model, options)
+        processes, get_context("spawn"), initializer=_prepare, initargs=(model,)
     ) as pool:
         try:
-            yield from pool.map(_read_here, files, chunksize=AT_ONCE)
+            for picture in pool.map(_read_here, tasks, chunksize=AT_ONCE):
+                yield picture
+                done += 1
+        except BrokenProcessPool:
+            problem = "a process that read pictures was killed; perhaps memory was short"
+            yield from (Picture(task.name, None, problem) for task in tasks[done:])
         finally:
             pool.shutdown(cancel_futures=True)
 
 
-_here: dict[str, Any] = {}  # what a process needs for each picture
+_here: dict[str, Reader] = {}  # the reader of a process
 
 
-def _prepare(model: Path, options: dict[str, Any]) -> None:
-    _here.update(reader=Reader(model), options=options)
+def _prepare(model: Path) -> None:
+    _here["reader"] = Reader(model)
 
 
-def _read_here(name: str) -> Picture:
-    return _read(name, _here["reader"], _here["options"])
+def _read_here(task: Task) -> Picture:
+    return _read(task, _here["reader"])
 
 
-def _read(name: str, reader: Reader, options: dict[str, Any]) -> Picture:
+def _read(task: Task, reader: Reader) -> Picture:
     try:
-        return Picture(name, reader.read(_source(name), **options), "")
+        return Picture(task.name, reader.read(task.source, **task.options), "")
     except (PipelineError, OSError) as error:
         problem = error.strerror if isinstance(error, OSError) else str(error)
-        return Picture(name, None, readable(problem or str(error)))
+        return Picture(task.name, None, readable(problem or str(error)))
     except Exception as error:  # noqa: BLE001 (a fault with one picture is none of the others')
-        return Picture(name, None, readable(f"unexpected {type(error).__name__}: {error}"))
-
-
-def _source(name: str) -> Path | bytes:
-    if name != STANDARD_INPUT:
-        return Path(name)
-    content = sys.stdin.buffer.read(MOST_BYTES + 1)
-    if len(content) > MOST_BYTES:
-        raise PipelineError(f"more than {MOST_BYTES} bytes")
-    return content
+        return Picture(task.name, None, readable(f"unexpected {type(error).__name__}: {error}"))

@@ -1,0 +1,214 @@
+"""The page to draw on, in a real browser: the same inputs, classes and verdicts as `read`."""
+
+import base64
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from browser import Chromium, View
+from numpy.typing import NDArray
+from PIL import Image
+from playwright.sync_api import expect
+from scipy import ndimage
+
+from pipeline.export.onnx_file import answers, network_in
+from pipeline.reading import Reader
+from pipeline.reading.reader import CHAMPION
+from pipeline.tools.demo import digits
+
+PAGE = CHAMPION / "draw.html"
+IMAGES, LABELS = digits()
+MOST_BYTES = 700_000
+
+
+@pytest.fixture(scope="module")
+def reader() -> Reader:
+    return Reader()
+
+
+def drawn(number: int, side: int) -> Image.Image:
+    """Return a digit of MNIST as a picture, black on white."""
+    picture = Image.fromarray(255 - IMAGES[number])
+    return picture.resize((side, side), Image.Resampling.BICUBIC)
+
+
+def encoded(array: NDArray[Any]) -> str:
+    return base64.b64encode(np.ascontiguousarray(array, np.float32).tobytes()).decode()
+
+
+def read_in(view: View, picture: NDArray[np.float32]) -> dict[str, Any]:
+    """Return what the page says of a grey picture, from 0 to 1."""
+    height, width = picture.shape
+    found: dict[str, Any] = view.page.evaluate(
+        """([width, height, text]) => {
+          const channel = { width, height, data: floats(text) };
+          const found = read(network, [channel, channel, channel]);
+          return { ...found, image: found.image && Array.from(found.image) };
+        }""",
+        [width, height, encoded(picture)],
+    )
+    return found
+
+
+def assert_same(reader: Reader, view: View, picture: NDArray[np.float32]) -> None:
+    mine, found = reader.read(picture, one=True), read_in(view, picture)
+    assert (found["verdict"], found["reason"]) == (mine.verdict, mine.reason)
+    (digit,) = mine.digits
+    seen = np.round(np.array(found["image"]).reshape(28, 28) * 255)
+    assert np.abs(seen - np.round(digit.image * 255)).max() <= 1
+    assert found["confidence"] == pytest.approx(digit.confidence, abs=1e-3)
+
+
+def test_page_is_one_small_file_without_network(chromium: Chromium) -> None:
+    assert PAGE.stat().st_size <= MOST_BYTES
+    with chromium.view(PAGE) as view:
+        assert (view.requests, view.complaints) == ([], [])
+        assert (
+            view.page.locator("#facts").inner_text().startswith("Name\nchampion-0\nAccuracy\n99.4")
+        )
+
+
+def test_digits_drawn_as_pictures_are_seen_as_read_sees_them(
+    chromium: Chromium, reader: Reader
+) -> None:
+    with chromium.view(PAGE) as view:
+        for number in range(0, 5000, 50):
+            side = (28, 56, 140, 280)[number // 50 % 4]
+            picture = drawn(number, side)
+            assert_same(reader, view, np.asarray(picture, np.float32) / np.float32(255))
+
+
+def traced(image: NDArray[np.uint8]) -> list[tuple[float, float]]:
+    """Return points along the middle of a digit's strokes, on the page's sheet of 280 pixels."""
+    depth = ndimage.distance_transform_edt(image > 100)
+    middle = (depth == ndimage.maximum_filter(depth, 3)) & (depth > 0)
+    points = [(float(x) * 10 + 5, float(y) * 10 + 5) for y, x in np.argwhere(middle)]
+    path = [points.pop(0)]
+    while points:  # to the nearest one each time
+        last = path[-1]
+        nearest = min(points, key=lambda point: np.hypot(point[0] - last[0], point[1] - last[1]))
+        points.remove(nearest)
+        path.append(nearest)
+    return path
+
+
+def penned(lines: list[tuple[tuple[float, float], tuple[float, float]]]) -> NDArray[np.float32]:
+    """Return the sheet on which a pen of 20 pixels has drawn lines."""
+    rows, columns = np.indices((280, 280)) + 0.5
+    paper = np.ones((280, 280))
+    for (left, top), (right, bottom) in lines:
+        along = np.array([right - left, bottom - top])
+        square = float((along**2).sum())
+        share = ((columns - left) * along[0] + (rows - top) * along[1]) / (square or 1)
+        share = np.clip(share, 0, 1)
+        distance = np.hypot(columns - left - share * along[0], rows - top - share * along[1])
+        paper = np.minimum(paper, 1 - np.clip(10.5 - distance, 0, 1))
+    return np.asarray(np.round(paper * 255) / 255, np.float32)
+
+
+def test_digits_traced_as_strokes_are_seen_as_read_sees_them(
+    chromium: Chromium, reader: Reader
+) -> None:
+    with chromium.view(PAGE) as view:
+        for number in range(25, 5000, 50):
+            path = traced(IMAGES[number])
+            # A stroke ends where the pen is lifted: where the next point is far.
+            lines = [
+                (one, other)
+                for one, other in pairwise(path)
+                if np.hypot(one[0] - other[0], one[1] - other[1]) < 30
+            ] or [(path[0], path[0])]
+            found = view.page.evaluate(
+                """(lines) => {
+                  const paper = sheet();
+                  for (const [from, to] of lines) stroke(paper, from, to);
+                  return Array.from(asPicture(paper).data);
+                }""",
+                lines,
+            )
+            picture = penned(lines)
+            np.testing.assert_allclose(np.array(found).reshape(280, 280), picture, atol=1 / 255)
+            assert_same(reader, view, picture)
+
+
+def test_network_in_the_page_gives_the_classes_of_the_file(chromium: Chromium) -> None:
+    network = network_in((CHAMPION / "model.onnx").read_bytes())
+    flat = IMAGES.reshape(len(IMAGES), -1).astype(np.float32) / np.float32(255)
+    expected, like = answers(network, flat)
+    with chromium.view(PAGE) as view:
+        found = view.page.evaluate(
+            """(text) => {
+              const all = floats(text), found = [];
+              for (let start = 0; start < all.length; start += 784) {
+                const one = answer(network, all.subarray(start, start + 784));
+                found.push([...one.probabilities, one.likeness]);
+              }
+              return found;
+            }""",
+            encoded(flat),
+        )
+    np.testing.assert_allclose(np.array(found)[:, :10], expected, atol=1e-5)
+    np.testing.assert_allclose(np.array(found)[:, 10], like, atol=1e-4)
+    assert (np.array(found)[:, :10].argmax(axis=1) == expected.argmax(axis=1)).all()
+
+
+def draw_seven(view: View) -> None:
+    box = view.page.locator("#sheet").bounding_box()
+    assert box
+    points = [(0.25, 0.25), (0.75, 0.25), (0.6, 0.5), (0.45, 0.8)]
+    places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in points]
+    view.page.mouse.move(*places[0])
+    view.page.mouse.down()
+    for place in places[1:]:
+        view.page.mouse.move(*place, steps=8)
+    view.page.mouse.up()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [320, 1280])
+def test_drawing_is_read_live_and_escape_clears(
+    chromium: Chromium, width: int, scheme: Any
+) -> None:
+    with chromium.view(PAGE, width, scheme) as view:
+        assert view.overflow() == 0
+        said = view.page.get_by_role("status")
+        assert said.inner_text() == "Nothing is drawn yet."
+        draw_seven(view)
+        expect(said).to_contain_text("7")
+        assert view.page.locator("#digit").inner_text() == "7"
+        shares = view.page.locator("#bars li span:last-child").all_inner_texts()
+        assert sum(float(share.rstrip("%")) for share in shares) == pytest.approx(100, abs=0.5)
+        assert view.page.evaluate("scrollY") == 0
+        assert view.overflow() == 0
+        view.page.keyboard.press("Escape")
+        assert said.inner_text() == "Nothing is drawn yet."
+        assert view.complaints == []
+
+
+def test_picture_is_read_and_what_is_none_is_a_message(
+    chromium: Chromium, tmp_path: Path, reader: Reader
+) -> None:
+    path = tmp_path / "digit.png"
+    drawn(3, 140).save(path)
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"no picture")
+    with chromium.view(PAGE) as view:
+        view.page.set_input_files("#file", path)
+        expect(view.page.get_by_role("status")).to_contain_text("3")
+        found = reader.read(path, one=True)
+        words = {"decided": "decides: 3", "ask a person": "would ask a person: 3?"}
+        said = view.page.get_by_role("status").inner_text()
+        assert said == f"{words[found.verdict]}, {found.confidence:.1%}"
+        view.page.set_input_files("#file", broken)
+        expect(view.page.locator("#reason")).to_contain_text("not a picture")
+
+
+def test_keyboard_reaches_what_is_not_drawing(chromium: Chromium) -> None:
+    with chromium.view(PAGE) as view:
+        reached = []
+        for _ in range(2):
+            view.page.keyboard.press("Tab")
+            reached.append(view.page.evaluate("document.activeElement.id"))
+        assert reached == ["clear", "file"]
