@@ -10,7 +10,8 @@ import numpy as np
 from PIL import Image
 from side_by_side import report, side_by_side
 
-from pipeline.export.onnx_file import answers, network_in
+from pipeline.export.network import answers
+from pipeline.export.onnx_file import network_in
 from pipeline.model.backend import pin
 from pipeline.model.file import load_model
 from pipeline.tools.demo import digits

@@ -9,7 +9,7 @@ from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 
 from pipeline.export.construction import mnist_image
-from pipeline.export.onnx_file import Layer, seen_by
+from pipeline.export.network import Layer, seen_by
 from pipeline.export.resampling import resized
 from pipeline.runtime.examples import Examples
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.evaluation.wording import setting
-from pipeline.export.onnx_file import Layer, Network
+from pipeline.export.network import Layer, Network
 
 
 def draw_page(network: Network, template: str, code: str) -> str:

@@ -11,7 +11,8 @@ from threadpoolctl import threadpool_limits
 
 from pipeline.evaluation.calibration import scaled
 from pipeline.export.digit_test import fit_digit_test
-from pipeline.export.onnx_file import INPUT, Layer, Network, answers, network_in, onnx_bytes
+from pipeline.export.network import Layer, Network, answers
+from pipeline.export.onnx_file import INPUT, network_in, onnx_bytes
 from pipeline.runtime.errors import PipelineError
 from pipeline.runtime.examples import Examples
 from pipeline.runtime.params import Section

@@ -1,10 +1,14 @@
-"""Put the pieces of a field together to digits, line by line."""
+"""Put the pieces of a field together to digits, line by line, and measure how far they lean."""
 
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.reading.pieces import Piece, at_edge, at_end, at_side, gaps
+
+SLANTS = np.linspace(-0.3, 0.8, 23)  # columns to the right per row upwards; most hands lean so
+LEAST_SLANT = 0.08  # less is left as it is
 
 
 def lines_of_digits(parts: Sequence[Piece], shape: tuple[int, int]) -> list[list[Piece]]:
@@ -106,3 +110,22 @@ def _in_lines(pieces: Sequence[Piece]) -> list[list[Piece]]:
             home.append(piece)
     lines.sort(key=lambda line: float(np.mean([one.top for one in line])))
     return [sorted(line, key=lambda one: one.left + one.right) for line in lines]
+
+
+def slant_of(mask: NDArray[np.bool_]) -> float:
+    """Return by how many columns a field leans to the right per row upwards.
+
+    Method: of the slants tried, the one that taken out leaves the clearest gaps between digits: the
+    largest sum of squares of the ink in each column.
+    """
+    rows, columns = np.nonzero(mask)
+    if not len(rows):
+        return 0.0
+    best, clearest = 0.0, 0.0
+    for slant in SLANTS:
+        moved = np.round(columns + slant * (rows - len(mask) / 2)).astype(int)
+        ink = np.bincount(moved - moved.min()).astype(float)
+        clear = float((ink**2).sum()) * (1 - 0.05 * abs(slant))
+        if clear > clearest:
+            best, clearest = float(slant), clear
+    return best if abs(best) > LEAST_SLANT else 0.0

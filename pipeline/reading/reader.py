@@ -2,65 +2,33 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from scipy import ndimage
 from scipy.special import softmax
 
-from pipeline.export.construction import BOX, SIDE, mnist_image, mnist_images, working_size
-from pipeline.export.onnx_file import answers, network_in
-from pipeline.export.resampling import sheared
+from pipeline.export.construction import SIDE, mnist_image, mnist_images
+from pipeline.export.network import answers
+from pipeline.export.onnx_file import network_in
+from pipeline.reading.finding import Found, found_alone, found_in_field
 from pipeline.reading.ink import find_ink
-from pipeline.reading.lines import lines_of_digits
 from pipeline.reading.opening import open_picture, read_regular
-from pipeline.reading.pieces import Labels, Piece, connected_parts, one_digit
-from pipeline.reading.rules import without_rules
-from pipeline.reading.slant import slant_of
 from pipeline.reading.thresholds import Thresholds, checked, kind_of, thresholds_on_pictures
-from pipeline.reading.touching import cuts_of
 from pipeline.reading.verdict import UNKNOWN, UNSURE, Digit, Reading, Verdict, of_field
 from pipeline.runtime.errors import UNREADABLE, PipelineError, reason
 
 Grey = NDArray[np.float32]
-Box = tuple[float, float, float, float]
 
 PROJECT = Path(__file__).parents[2]
 CHAMPION = PROJECT / "studies" / "champion"
 MODEL_FILE = "model.onnx"
 LARGEST_MODEL = 64 * 2**20  # bytes
-FAINT = 0.25  # of ink; printed lines may be no stronger
-TOO_WIDE = 1.6  # widths per height
-# A piece as wide as this may be several digits: per height of its line, or per median width in it.
-WIDE, CROWDED = 0.85, 1.5
-FEW = 100  # pieces of a field; of more, none is cut: that would take too long
-THICKEST = 8  # pixels of the 20 that a digit fills; a pen's stroke is thinner
-MOST_STROKES = 8  # of a broken digit, but for specks
-SPECK = 0.02  # of the ink
-INSIDE = 0.1  # of the ink, in a ring of it; a 0 has less
 OTHERS = 2  # classes named beside the most probable one
 LEAST_PROBABLE = 0.01  # of a class that is named
-
-
-class Found(NamedTuple):
-    """A piece of ink that may be a digit.
-
-    Attributes:
-        ink: Of the piece alone, upright; above 0.5 where it is.
-        box: Left, top, right and bottom, as shares of the picture's width and height.
-        doubt: Why a person has to look; empty if nothing speaks for it.
-        flaw: Why it can be no digit; empty if it can.
-    """
-
-    ink: Grey
-    box: Box
-    doubt: str
-    flaw: str
 
 
 class Bar(NamedTuple):
@@ -155,42 +123,10 @@ class Reader:
             raise PipelineError("digits is of a field; with one there is one")
         threshold = self.thresholds.of(target, kind_of(one=one, counted=digits is not None))
         ink = find_ink(open_picture(image))
-        found = list(_one(ink) if one else self._field(ink))
+        found = list(found_alone(ink) if one else found_in_field(ink, self._confidences))
         # Where the number of digits is known, something else among them would not go unnoticed.
         enough = self._least_like_a_digit if digits else self._enough_like_a_digit
         return of_field(self._judged(found, Bar(threshold, enough)), 1 if one else digits)
-
-    def _field(self, ink: Grey) -> Iterator[Found]:
-        mask = without_rules(ink > 0.5, ink > FAINT)  # noqa: PLR2004
-        labels, parts = connected_parts(mask)
-        lines = lines_of_digits(parts, mask.shape)
-        pieces = [piece for line in lines for piece in line]
-        used = np.isin(labels, [part for piece in pieces for part in piece.parts])
-        slant = slant_of(used) if len(pieces) > 1 else 0.0
-        for line in lines:
-            height = float(np.median([piece.height for piece in line]))
-            width = float(np.median([piece.width for piece in line]))
-            for piece in line:
-                crop = _without_margins(sheared(_ink_of(piece, ink, labels), slant))
-                box = _box(piece, ink.shape)
-                wide = crop.shape[1] / max(piece.height, 0.8 * height)
-                if len(pieces) <= FEW and (wide > WIDE or piece.width > CROWDED * width):
-                    yield from self._parted(crop, box, height)
-                else:
-                    yield Found(crop, box, "", flaw_of(crop))
-
-    def _parted(self, ink: Grey, box: Box, height: float) -> Iterator[Found]:
-        """Yield a wide piece of a line, or the digits that it may consist of."""
-        cuts = cuts_of(ink, height, self._confidences)
-        if not cuts:
-            wide = ink.shape[1] > TOO_WIDE * height
-            yield Found(ink, box, "", "too wide for one digit" if wide else flaw_of(ink))
-            return
-        left, top, right, bottom = box
-        share = (right - left) / ink.shape[1]
-        for start, stop in pairwise([0, *cuts, ink.shape[1]]):
-            part = (left + start * share, top, left + stop * share, bottom)
-            yield Found(ink[:, start:stop], part, "touches another", "")
 
     def _confidences(self, pieces: Sequence[Grey]) -> NDArray[np.float64]:
         images = np.stack([mnist_image(piece) for piece in pieces]).reshape(len(pieces), -1)
@@ -207,6 +143,8 @@ class Reader:
         renderings = (len(found), images.shape[1], -1)
         probabilities = softmax(logarithms.reshape(renderings).mean(axis=1), axis=1)
         likeness = like_a_digit.reshape(renderings).mean(axis=(1, 2))
+        # Of a file with absurd weights; what is no number is sure of nothing.
+        probabilities, likeness = np.nan_to_num(probabilities), np.nan_to_num(likeness)
         return [
             self._digit(one, image, Answer(shares, float(like)), bar)
             for one, image, shares, like in zip(
@@ -234,49 +172,3 @@ class Reader:
         ]
         text = UNKNOWN if verdict is Verdict.NO_DIGIT else self._names[order[0]]
         return Digit(text, confidence, verdict, why, others, found.box, image)
-
-
-def _one(ink: Grey) -> Iterator[Found]:
-    labels, parts = connected_parts(ink > 0.5)  # noqa: PLR2004
-    if parts:
-        piece = one_digit(parts, ink.shape)
-        crop = _ink_of(piece, ink, labels)
-        wide = piece.width > TOO_WIDE * piece.height
-        flaw = "too wide for one digit" if wide else flaw_of(crop)
-        yield Found(crop, _box(piece, ink.shape), "", flaw)
-
-
-def _box(piece: Piece, shape: tuple[int, ...]) -> Box:
-    height, width = shape
-    return (
-        piece.left / width,
-        piece.top / height,
-        piece.right / width,
-        piece.bottom / height,
-    )
-
-
-def _without_margins(ink: Grey) -> Grey:
-    columns = np.flatnonzero((ink > 0.5).any(axis=0))  # noqa: PLR2004
-    return ink[:, columns[0] : columns[-1] + 1]
-
-
-def _ink_of(piece: Piece, ink: Grey, labels: Labels) -> Grey:
-    """Return the ink of a piece alone, as large as the rectangle around it."""
-    place = (slice(piece.top, piece.bottom), slice(piece.left, piece.right))
-    return np.where(np.isin(labels[place], piece.parts), np.maximum(ink[place], 0.51), 0)
-
-
-def flaw_of(ink: Grey) -> str:
-    """Return why a piece of ink can be no digit; empty if it can."""
-    digit = working_size(ink)
-    labels, _ = ndimage.label(digit, np.ones((3, 3)))
-    areas = np.bincount(labels[digit])
-    if (areas > SPECK * digit.sum()).sum() > MOST_STROKES:
-        return "too many parts for a digit"
-    thickest = 2 * float(ndimage.distance_transform_edt(np.pad(digit, 1)).max())
-    if thickest > THICKEST * max(digit.shape) / BOX:
-        return "not written with a pen"
-    main = labels == areas.argmax()
-    inside = ndimage.binary_fill_holes(main) & digit & ~main
-    return "a ring with something inside" if inside.sum() > INSIDE * digit.sum() else ""

@@ -8,7 +8,7 @@ Mask = NDArray[np.bool_]
 
 TILTS = np.linspace(-0.1, 0.1, 41)  # rows downwards per column; more is a picture to be turned
 NEAREST = 4  # pixels at most between the end of a line and the line across that it ends at
-SIDE = 0.06  # of the width or height: so near is at the side
+MARGIN = 0.06  # of the width or height: so near is at the side
 
 
 def without_rules(mask: Mask, faint: Mask) -> Mask:
@@ -105,7 +105,7 @@ def _ends_well(place: tuple[slice, slice], horizontal: Mask) -> bool:
     above = horizontal[max(0, rows.start - near) : rows.start + end, columns].any()
     below = horizontal[rows.stop - end : rows.stop + near, columns].any()
     at_top, at_bottom = rows.start <= near, rows.stop >= height - near
-    at_side = columns.start < SIDE * width or columns.stop > (1 - SIDE) * width
+    at_side = columns.start < MARGIN * width or columns.stop > (1 - MARGIN) * width
     return bool((above or at_top) and (below or at_bottom) and (above or below or at_side))
 
 

@@ -41,7 +41,7 @@ def cuts_of(
     ]
     if len(places) == 2:  # noqa: PLR2004 (nowhere to cut)
         return []
-    crops = [_largest_parts(ink[:, places[start] : places[stop]]) for start, stop in spans]
+    crops = [largest_parts(ink[:, places[start] : places[stop]]) for start, stop in spans]
     scores = np.log(np.maximum(confidences(crops), 1e-9)) - EACH
     best: dict[int, tuple[float, list[int]]] = {0: (0.0, [])}
     for (start, stop), score in sorted(zip(spans, scores, strict=True), key=lambda one: one[0][1]):
@@ -68,7 +68,7 @@ def _minima(profile: NDArray[np.float64], step: int) -> list[int]:
     return sorted(found)
 
 
-def _largest_parts(ink: Grey) -> Grey:
+def largest_parts(ink: Grey) -> Grey:
     """Return a cut-off piece without what only hangs over from its neighbour."""
     labels, count = ndimage.label(ink > 0.5, np.ones((3, 3)))  # noqa: PLR2004
     areas = np.bincount(labels.ravel(), minlength=count + 1)

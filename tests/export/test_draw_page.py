@@ -1,6 +1,7 @@
 """The page to draw on, in a real browser: the same inputs, classes and verdicts as `read`."""
 
 import base64
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from PIL import Image
 from playwright.sync_api import expect
 from scipy import ndimage
 
-from pipeline.export.onnx_file import answers, network_in
+from pipeline.export.network import answers
+from pipeline.export.onnx_file import network_in
 from pipeline.reading import Reader
 from pipeline.reading.reader import CHAMPION
 from pipeline.tools.demo import digits
@@ -70,11 +72,23 @@ def test_page_is_one_small_file_without_network(chromium: Chromium) -> None:
         )
 
 
+# A hundred of each, of which a few are tested always.
+SOME = [
+    pytest.param(range(0, 5000, 500), id="ten"),
+    pytest.param(
+        [number for number in range(0, 5000, 50) if number % 500],
+        id="ninety more",
+        marks=pytest.mark.slow,
+    ),
+]
+
+
+@pytest.mark.parametrize("numbers", SOME)
 def test_digits_drawn_as_pictures_are_seen_as_read_sees_them(
-    chromium: Chromium, reader: Reader
+    chromium: Chromium, reader: Reader, numbers: Sequence[int]
 ) -> None:
     with chromium.view(PAGE) as view:
-        for number in range(0, 5000, 50):
+        for number in numbers:
             side = (28, 56, 140, 280)[number // 50 % 4]
             picture = drawn(number, side)
             assert_same(reader, view, np.asarray(picture, np.float32) / np.float32(255))
@@ -108,12 +122,13 @@ def penned(lines: list[tuple[tuple[float, float], tuple[float, float]]]) -> NDAr
     return np.asarray(np.round(paper * 255) / 255, np.float32)
 
 
+@pytest.mark.parametrize("numbers", SOME)
 def test_digits_traced_as_strokes_are_seen_as_read_sees_them(
-    chromium: Chromium, reader: Reader
+    chromium: Chromium, reader: Reader, numbers: Sequence[int]
 ) -> None:
     with chromium.view(PAGE) as view:
-        for number in range(25, 5000, 50):
-            path = traced(IMAGES[number])
+        for number in numbers:
+            path = traced(IMAGES[number + 25])
             # A stroke ends where the pen is lifted: where the next point is far.
             lines = [
                 (one, other)

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from pipeline.evaluation.calibration import scaled
 from pipeline.export.digit_test import CHANGES, blots, no_digits, overlapping, strokes
 from pipeline.export.exported import ExportParams, check_agreement, exported
-from pipeline.export.onnx_file import answers, network_in
+from pipeline.export.network import answers
+from pipeline.export.onnx_file import network_in
 from pipeline.model.backend import keras
 from pipeline.model.network import build_network
 from pipeline.runtime.errors import PipelineError

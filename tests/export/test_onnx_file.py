@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 
 from pipeline.evaluation.calibration import scaled
 from pipeline.export.exported import layers_of
-from pipeline.export.onnx_file import Layer, Network, network_in, onnx_bytes
-from pipeline.export.onnx_file import answers as by_numpy
+from pipeline.export.network import Layer, Network
+from pipeline.export.network import answers as by_numpy
+from pipeline.export.onnx_file import network_in, onnx_bytes
 from pipeline.model.backend import keras
 from pipeline.model.network import build_network
 from pipeline.runtime.errors import PipelineError

@@ -11,7 +11,8 @@ from conftest import Project, use_remote
 from s3_server import CREDENTIALS, Bucket
 
 from pipeline.evaluation.calibration import confidences
-from pipeline.export.onnx_file import answers, network_in
+from pipeline.export.network import answers
+from pipeline.export.onnx_file import network_in
 from pipeline.history.lineage import read_lock
 from pipeline.reading import Reader
 from pipeline.runtime.lock import md5

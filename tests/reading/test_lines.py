@@ -4,9 +4,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.reading.lines import lines_of_digits
+from pipeline.reading.lines import lines_of_digits, slant_of
 from pipeline.reading.pieces import MOST_PARTS, connected_parts, one_digit
-from pipeline.reading.slant import slant_of
 
 SHAPE = (300, 500)
 Box = tuple[int, int, int, int]

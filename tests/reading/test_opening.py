@@ -167,6 +167,29 @@ def test_large_picture_is_turned_too(form: str) -> None:
     assert (np.asarray(ink) != (drawing() < 100)).mean() < 0.02
 
 
+def test_picture_in_memory_stays_as_it_is(tmp_path: Path) -> None:
+    large = GREY.resize((WIDTH * 40, HEIGHT * 40))
+    large.save(tmp_path / "large.jpg")
+    for picture in (large, Image.open(tmp_path / "large.jpg")):
+        size = picture.size
+        assert max(open_picture(picture).shape) == opening.LONGEST_SIDE
+        assert picture.size == size
+    truncated = io.BytesIO(saved(large, "JPEG")[:3000])
+    with pytest.raises(PipelineError, match="damaged"):
+        open_picture(Image.open(truncated))
+
+
+def test_brightness_of_more_bits_keeps_its_contrast() -> None:
+    faint = np.where(drawing() < 100, 64_980, 65_000).astype(np.uint16)
+    found = open_picture(saved(Image.fromarray(faint), "PNG"))
+    assert np.ptp(found) < 0.001
+    of_twelve_bits = np.where(drawing() < 100, 200, 4000).astype(np.uint16)
+    found = open_picture(saved(Image.fromarray(of_twelve_bits), "PNG"))
+    assert np.ptp(found) > 0.9
+    with pytest.raises(PipelineError, match="no numbers"):
+        open_picture(saved(Image.fromarray(np.full((5, 5), np.nan, np.float32)), "TIFF"))
+
+
 def huge_png(width: int, height: int) -> bytes:
     """Return the beginning of a PNG file that says how large it is."""
 

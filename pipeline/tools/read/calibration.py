@@ -49,7 +49,7 @@ def calibrate(
     for counted in (False,) if one else (True, False):
         if not one:
             print(f"With{'' if counted else 'out'} the number of digits told:")
-        found = _read(table.parent, known, reader, model, one=one, counted=counted)
+        found = _read(table.parent, known, reader, one=one, counted=counted)
         thresholds = _thresholds(found, [digits for _, digits in known], targets)
         reached += thresholds.values()
         entries[kind_of(one=one, counted=counted)] = {
@@ -110,14 +110,12 @@ def _no_picture_twice(table: Path, names: Sequence[str]) -> None:
             )
 
 
-def _read(
-    folder: Path, known: Known, reader: Reader, model: Path, *, one: bool, counted: bool
-) -> list[Reading]:
+def _read(folder: Path, known: Known, reader: Reader, *, one: bool, counted: bool) -> list[Reading]:
     tasks = [
         Task(name, folder / name, {"one": one, "digits": len(digits) if counted else None})
         for name, digits in known
     ]
-    pictures = list(readings(tasks, reader, model))
+    pictures = list(readings(tasks, reader))
     bad = [picture for picture in pictures if picture.reading is None]
     if bad:
         raise PipelineError(f"{readable(bad[0].name)}: {bad[0].problem} ({len(bad)} such pictures)")

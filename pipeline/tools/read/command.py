@@ -139,7 +139,7 @@ def read(given: argparse.Namespace, reader: Reader) -> int:
     width = min(60, max(len(readable(task.name)) for task in tasks))
     codes = {0}
     with tqdm(total=len(tasks), unit="picture", disable=None if len(tasks) > 1 else True) as bar:
-        for task, picture in zip(tasks, readings(tasks, reader, given.model), strict=True):
+        for task, picture in zip(tasks, readings(tasks, reader), strict=True):
             bar.update()
             if given.format == "text":
                 with bar.external_write_mode(sys.stdout):

@@ -85,13 +85,12 @@ def _standard_input() -> bytes:
     return content
 
 
-def readings(tasks: Sequence[Task], reader: Reader, model: Path) -> Iterator[Picture]:
+def readings(tasks: Sequence[Task], reader: Reader) -> Iterator[Picture]:
     """Yield the readings of pictures in their order; a picture that cannot be read stops none.
 
     Args:
         tasks: What to read.
-        reader: Reads them if they are few.
-        model: The folder of its network: if they are many, each process makes a reader.
+        reader: Reads them; if they are many, a copy of it in each process.
     """
     processes = min(os.cpu_count() or 1, 1 + len(tasks) // FEW)
     if processes == 1:
@@ -100,7 +99,7 @@ def readings(tasks: Sequence[Task], reader: Reader, model: Path) -> Iterator[Pic
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # of each process
     done = 0
     with ProcessPoolExecutor(
-        processes, get_context("spawn"), initializer=_prepare, initargs=(model,)
+        processes, get_context("spawn"), initializer=_prepare, initargs=(reader,)
     ) as pool:
         try:
             for picture in pool.map(_read_here, tasks, chunksize=AT_ONCE):
@@ -116,8 +115,8 @@ def readings(tasks: Sequence[Task], reader: Reader, model: Path) -> Iterator[Pic
 _here: dict[str, Reader] = {}  # the reader of a process
 
 
-def _prepare(model: Path) -> None:
-    _here["reader"] = Reader(model)
+def _prepare(reader: Reader) -> None:
+    _here["reader"] = reader
 
 
 def _read_here(task: Task) -> Picture:

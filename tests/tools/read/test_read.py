@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -164,6 +165,52 @@ def test_annotated_pictures_show_boxes_and_what_the_network_saw(
         for left in range(300, 360)
     ]
     assert any(places)
+
+
+def test_annotated_pictures_overwrite_nothing(pictures: Path) -> None:
+    before = sorted(pictures.iterdir())
+    result = read("--one", "--annotate", pictures, pictures)
+    assert (result.returncode, result.stdout) == (2, b"")
+    assert b"expected an empty folder" in result.stderr
+    assert sorted(pictures.iterdir()) == before
+
+
+def test_odd_names_are_read_and_told(pictures: Path, tmp_path: Path) -> None:
+    long = f"{'a' * 300}.png"
+    result = read("--one", "--format", "csv", long, pictures / "3.png")
+    rows = list(csv.DictReader(io.StringIO(result.stdout.decode())))
+    assert [row["verdict"] == "not read" for row in rows] == [True, False]
+    folder = tmp_path / "odd"
+    folder.mkdir()
+    try:
+        shutil.copyfile(pictures / "3.png", os.fsencode(folder) + b"/\xff.png")
+    except OSError:
+        pytest.skip("names here are UTF-8; it would have shown that others are told too")
+    shutil.copyfile(pictures / "3.png", folder / f"{'b' * 240}.png")
+    (folder / "folder.png").mkdir()
+    for form in ("text", "csv", "json"):
+        result = read("--one", "--format", form, "--annotate", tmp_path / form, folder)
+        assert result.returncode < 2, result.stderr
+        assert b"ff.png" in result.stdout
+        assert len(list((tmp_path / form).iterdir())) == 2
+
+
+def test_model_that_is_a_pipe_is_not_waited_for(model: Path) -> None:
+    if not hasattr(os, "mkfifo"):
+        pytest.skip("no FIFOs on this system; it would have shown that none is waited for")
+    os.mkfifo(model / THRESHOLDS_FILE)
+    result = read("--model", model, "x.png")
+    assert (result.returncode, result.stdout) == (2, b"")
+    assert b"not a file" in result.stderr
+
+
+def test_damaged_thresholds_are_written_anew(model: Path, tmp_path: Path) -> None:
+    (model / THRESHOLDS_FILE).write_text("{")
+    assert b"damaged; --calibrate writes it anew" in read("--model", model, "x.png").stderr
+    table = table_of(tmp_path, 60)
+    told = read("--one", "--model", model, "--calibrate", table, "--target", "0.1")
+    assert told.returncode == 0, told.stderr
+    assert Reader(model).thresholds.on_pictures.keys() == {"one"}
 
 
 @pytest.mark.parametrize(
