@@ -15,8 +15,9 @@ SIDE = 28  # pixels of an image
 BOX = 20  # pixels of the square that the digit fills
 # A digit is worked on at this many pixels of its longer side: fine enough for smooth outlines.
 SMALLEST, LARGEST = 100, 200
-# Strokes, in pixels of the square: MNIST's are from 2 to 4.2 wide, and others are made so.
-THINNEST, THICKNER, THICKEST = 2.0, 2.7, 4.2
+# Strokes, in pixels of the square: MNIST's are from 2 to 4.2 wide. Thinner ones are made 2.7 wide,
+# as most of MNIST's are, thicker ones 4.2.
+THINNEST, USUAL, THICKEST = 2.0, 2.7, 4.2
 LEAN = 0.15  # columns per row
 
 
@@ -37,7 +38,8 @@ def mnist_image(ink: Grey) -> Grey:
 def mnist_images(ink: Grey) -> Grey:
     """Return a digit in the form of MNIST five times, shape (5, 28, 28).
 
-    As it is; leaning to the left and to the right; falling and rising. What all five show is sure.
+    As it is; leaning to the left and to the right; falling and rising. What the network makes of
+    them is averaged.
 
     Args:
         ink: As for ``mnist_image``.
@@ -74,7 +76,7 @@ def with_usual_strokes(digit: Mask) -> Mask:
     pixel = max(digit.shape) / BOX  # of the image, in pixels of the digit
     width = stroke_width(digit) / pixel
     if width < THINNEST:
-        radius = (THICKNER - width) / 2 * pixel
+        radius = (USUAL - width) / 2 * pixel
         margin = int(np.ceil(radius)) + 1
         outside = ndimage.distance_transform_edt(~np.pad(digit, margin))
         return np.asarray(_cropped(outside <= radius))

@@ -3,7 +3,7 @@
 // A grey picture or a mask is {width, height, data}, row by row.
 
 const SIDE = 28, BOX = 20, SMALLEST = 100, LARGEST = 200, LEAN = 0.15;
-const THINNEST = 2, THICKENED = 2.7, THICKEST = 4.2;
+const THINNEST = 2, USUAL = 2.7, THICKEST = 4.2;
 
 const grey = (width, height) => ({ width, height, data: new Float32Array(width * height) });
 
@@ -207,7 +207,7 @@ function withUsualStrokes(mask) {
   const digit = cropped(mask), pixel = Math.max(digit.width, digit.height) / BOX;
   const width = strokeWidth(digit) / pixel;
   if (width < THINNEST) {
-    const radius = (THICKENED - width) / 2 * pixel;
+    const radius = (USUAL - width) / 2 * pixel;
     const wide = padded(digit, Math.ceil(radius) + 1);
     const distances = squaredDistances(masked(wide, (value) => !value));
     return cropped(masked(wide, (_, place) => Math.sqrt(distances[place]) <= radius));
@@ -484,8 +484,8 @@ function read(network, colours) {
   const best = probabilities.indexOf(Math.max(...probabilities));
   const flaw = widthOf(piece) > TOO_WIDE * heightOf(piece) ? "too wide for one digit" : flawOf(alone);
   const found = { image: images[0], probabilities, best, confidence: probabilities[best] };
-  if (flaw || likeness < network.least) return { ...found, verdict: "not a digit", reason: flaw || "unlike a digit" };
-  if (likeness < network.enough) return { ...found, verdict: "ask a person", reason: "perhaps no digit" };
+  if (flaw || likeness < network.unlike) return { ...found, verdict: "not a digit", reason: flaw || "unlike a digit" };
+  if (likeness < network.doubtful) return { ...found, verdict: "ask a person", reason: "perhaps no digit" };
   if (network.threshold === null || found.confidence < network.threshold) return { ...found, verdict: "ask a person", reason: "not sure enough" };
   return { ...found, verdict: "decided", reason: "" };
 }

@@ -24,8 +24,7 @@ def draw_page(network: Network, template: str, code: str) -> str:
         "digitTest": _encoded(network.digit_test),
         "temperature": network.temperature,
         "classes": told["classes"],
-        "least": told["digit_test"]["least"],
-        "enough": told["digit_test"]["enough"],
+        **{name: told["digit_test"][name] for name in ("unlike", "doubtful")},
         # The strictest, as `read` has it: none was set on pictures.
         "threshold": None if None in thresholds else max(thresholds, default=None),
         "facts": _facts(network, told),

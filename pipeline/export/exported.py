@@ -63,9 +63,9 @@ def exported(
         "input": f"{INPUT}: float32 (n, {side * side}), an image of {side} x {side} pixels row by "
         "row, from 0, the background, to 1",
         "operating_points": points,
-        "digit_test": {
+        "digit_test": {  # below which probability of being a digit an image is called so
             name: round(float(np.quantile(likeness, share)), 9)
-            for name, share in (("least", params.unlike), ("enough", params.doubtful))
+            for name, share in (("unlike", params.unlike), ("doubtful", params.doubtful))
         },
     }
     texts = {key: json.dumps(value, ensure_ascii=False) for key, value in metadata.items()}

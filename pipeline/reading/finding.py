@@ -1,7 +1,6 @@
 """Find the digits in the ink of a picture: one, or a field of them."""
 
-from collections.abc import Callable, Iterator, Sequence
-from itertools import pairwise
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -10,14 +9,13 @@ from scipy import ndimage
 
 from pipeline.export.construction import BOX, working_size
 from pipeline.export.resampling import sheared
-from pipeline.reading.lines import lines_of_digits, slant_of
+from pipeline.reading.lines import has_marks, lines_of_digits, slant_of
 from pipeline.reading.pieces import Labels, Piece, connected_parts, one_digit
 from pipeline.reading.rules import without_rules
-from pipeline.reading.touching import cuts_of, largest_parts
+from pipeline.reading.touching import Scores, Way, largest_parts, ways_to_cut, ways_together
 
 Grey = NDArray[np.float32]
 Box = tuple[float, float, float, float]
-Confidences = Callable[[Sequence[Grey]], NDArray[np.float64]]
 
 FAINT = 0.25  # of ink; printed lines may be no stronger
 TOO_WIDE = 1.6  # widths per height
@@ -27,6 +25,7 @@ FEW = 100  # pieces of a field; of more, none is cut: that would take too long
 THICKEST = 8  # pixels of the 20 that a digit fills; a pen's stroke is thinner
 MOST_STROKES = 8  # of a broken digit, but for specks
 SPECK = 0.02  # of the ink
+LEFT_OUT = 4.0  # what leaving out a piece costs, as a logarithm of a probability
 INSIDE = 0.1  # of the ink, in a ring of it; a 0 has less
 
 
@@ -36,8 +35,8 @@ class Found(NamedTuple):
     Attributes:
         ink: Of the piece alone, upright; above 0.5 where it is.
         box: Left, top, right and bottom, as shares of the picture's width and height.
-        doubt: Why a person has to look; empty if nothing speaks for it.
-        flaw: Why it can be no digit; empty if it can.
+        doubt: Why a person has to look; empty if there is no reason.
+        flaw: Why it cannot be a digit; empty if it can.
     """
 
     ink: Grey
@@ -46,31 +45,83 @@ class Found(NamedTuple):
     flaw: str
 
 
-def found_alone(ink: Grey) -> Iterator[Found]:
-    """Yield the one digit of a picture, if anything is written in it.
+class Field(NamedTuple):
+    """What may be the digits of a field.
+
+    Attributes:
+        digits: In reading order.
+        doubt: Why a person has to look, whatever the digits are; empty if there is no reason.
+    """
+
+    digits: Sequence[Found]
+    doubt: str
+
+
+def found_alone(ink: Grey) -> Field:
+    """Return the one digit of a picture, if anything is written in it.
 
     Args:
         ink: Above 0.5 where there is ink, shape (height, width).
     """
     labels, parts = connected_parts(ink > 0.5)  # noqa: PLR2004
-    if parts:
-        piece = one_digit(parts, ink.shape)
-        crop = _ink_of(piece, ink, labels)
-        wide = piece.width > TOO_WIDE * piece.height
-        flaw = "too wide for one digit" if wide else flaw_of(crop)
-        yield Found(crop, _box(piece, ink.shape), "", flaw)
+    if not parts:
+        return Field([], "")
+    piece = one_digit(parts, ink.shape)
+    crop = _ink_of(piece, ink, labels)
+    wide = piece.width > TOO_WIDE * piece.height
+    flaw = "too wide for one digit" if wide else flaw_of(crop)
+    return Field([Found(crop, _box(piece, ink.shape), "", flaw)], "")
 
 
-def found_in_field(ink: Grey, confidences: Confidences) -> Iterator[Found]:
-    """Yield what may be the digits of a field, in reading order.
+def found_in_field(ink: Grey, scores: Scores, expected: int | None) -> Field:
+    """Return what may be the digits of a field, in reading order.
 
     Args:
         ink: Above 0.5 where there is ink, shape (height, width).
-        confidences: Gives the highest probability of any class for each of several pieces.
+        scores: Gives the logarithm of how probable it is that each of several pieces is a digit.
+        expected: How many digits there must be, if that is known. If others are found, pieces are
+            cut or left out until there are so many, where that is possible.
     """
     mask = without_rules(ink > 0.5, ink > FAINT)  # noqa: PLR2004
     labels, parts = connected_parts(mask)
     lines = lines_of_digits(parts, mask.shape)
+    pieces = list(_upright(lines, ink, labels))
+    ways: list[dict[int, Way]] = [
+        ways_to_cut(one.ink, one.height, scores)
+        if one.is_wide and len(pieces) <= FEW
+        else {1: Way(0.0, [(0, one.ink.shape[1])])}
+        for one in pieces
+    ]
+    chosen = [max(some.values(), key=lambda way: way.score) for some in ways]
+    count, doubt = sum(len(way.digits) for way in chosen), ""
+    if expected is None:
+        doubt = "a mark among the digits is left out" if has_marks(parts, lines) else ""
+    elif expected != count:
+        doubt = f"{count} found, {expected} expected"
+        chosen = _ways_to_be(expected, pieces, scores) or chosen
+    found = [one for piece, way in zip(pieces, chosen, strict=True) for one in _parted(piece, way)]
+    return Field(found, doubt)
+
+
+class _Upright(NamedTuple):
+    """A piece of a field, set upright.
+
+    Attributes:
+        ink: Of the piece alone.
+        box: Around it, as in ``Found``.
+        height: Of a digit in its line, in pixels.
+        tall: Its own height, or if it is lower, a little less than that of the line.
+        is_wide: Whether it may be several digits.
+    """
+
+    ink: Grey
+    box: Box
+    height: float
+    tall: float
+    is_wide: bool
+
+
+def _upright(lines: Sequence[Sequence[Piece]], ink: Grey, labels: Labels) -> Iterator[_Upright]:
     pieces = [piece for line in lines for piece in line]
     used = np.isin(labels, [part for piece in pieces for part in piece.parts])
     slant = slant_of(used) if len(pieces) > 1 else 0.0
@@ -79,24 +130,32 @@ def found_in_field(ink: Grey, confidences: Confidences) -> Iterator[Found]:
         width = float(np.median([piece.width for piece in line]))
         for piece in line:
             crop = _without_margins(sheared(_ink_of(piece, ink, labels), slant))
-            box = _box(piece, ink.shape)
             tall = max(piece.height, 0.8 * height)
             is_wide = crop.shape[1] > WIDE * tall or piece.width > CROWDED * width
-            cuts = cuts_of(crop, height, confidences) if is_wide and len(pieces) <= FEW else []
-            if cuts:
-                yield from _parted(crop, box, cuts)
-                continue
-            flaw = "too wide for one digit" if crop.shape[1] > TOO_WIDE * tall else flaw_of(crop)
-            yield Found(crop, box, "", flaw)
+            yield _Upright(crop, _box(piece, ink.shape), height, tall, is_wide)
 
 
-def _parted(ink: Grey, box: Box, cuts: Sequence[int]) -> Iterator[Found]:
-    """Yield the digits that a wide piece may consist of."""
-    left, top, right, bottom = box
-    share = (right - left) / ink.shape[1]
-    for start, stop in pairwise([0, *cuts, ink.shape[1]]):
+def _ways_to_be(expected: int, pieces: Sequence[_Upright], scores: Scores) -> list[Way] | None:
+    """Return a way to read each piece, so that there are as many digits as expected, if any is."""
+    if len(pieces) > FEW:
+        return None
+    left_out = {0: Way(-LEFT_OUT, [])}
+    ways = [left_out | ways_to_cut(one.ink, one.height, scores) for one in pieces]
+    return ways_together(ways, expected)
+
+
+def _parted(piece: _Upright, way: Way) -> Iterator[Found]:
+    """Yield the digits of a piece."""
+    if len(way.digits) == 1:
+        wide = piece.ink.shape[1] > TOO_WIDE * piece.tall
+        flaw = "too wide for one digit" if wide else flaw_of(piece.ink)
+        yield Found(piece.ink, piece.box, "", flaw)
+        return
+    left, top, right, bottom = piece.box
+    share = (right - left) / piece.ink.shape[1]
+    for start, stop in way.digits:
         part = (left + start * share, top, left + stop * share, bottom)
-        yield Found(largest_parts(ink[:, start:stop]), part, "touches another", "")
+        yield Found(largest_parts(piece.ink[:, start:stop]), part, "touches another", "")
 
 
 def _box(piece: Piece, shape: tuple[int, ...]) -> Box:
@@ -121,7 +180,7 @@ def _ink_of(piece: Piece, ink: Grey, labels: Labels) -> Grey:
 
 
 def flaw_of(ink: Grey) -> str:
-    """Return why a piece of ink can be no digit; empty if it can."""
+    """Return why a piece of ink cannot be a digit; empty if it can."""
     digit = working_size(ink)
     labels, _ = ndimage.label(digit, np.ones((3, 3)))
     areas = np.bincount(labels[digit])

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from pipeline.reading.pieces import Piece, at_edge, at_end, at_side, gaps
 
 SLANTS = np.linspace(-0.3, 0.8, 23)  # columns to the right per row upwards; most hands lean so
+MARK = 0.07  # the side of the smallest mark, in heights of the line; a pen's point is larger
 LEAST_SLANT = 0.08  # less is left as it is
 
 
@@ -30,6 +31,34 @@ def lines_of_digits(parts: Sequence[Piece], shape: tuple[int, int]) -> list[list
     ]
     pieces = [one for one in _whole(parts, height) if one.height >= 0.42 * height]
     return _in_lines(pieces)
+
+
+def has_marks(parts: Sequence[Piece], lines: Sequence[Sequence[Piece]]) -> bool:
+    """Return whether there is a mark between or beside the digits, such as a decimal point.
+
+    Args:
+        parts: Of the picture, without ruled lines.
+        lines: The digits.
+    """
+    used = {number for line in lines for piece in line for number in piece.parts}
+    rest = [part for part in parts if part.parts[0] not in used]
+    return any(_is_mark(part, line) for line in lines for part in rest)
+
+
+def _is_mark(part: Piece, line: Sequence[Piece]) -> bool:
+    top, bottom = (
+        float(np.median([getattr(one, side) for one in line])) for side in ("top", "bottom")
+    )
+    height = bottom - top
+    row, column = (part.top + part.bottom) / 2, (part.left + part.right) / 2
+    near = min(one.left for one in line) - height < column < max(one.right for one in line) + height
+    beside = not any(one.left <= column <= one.right for one in line)
+    return (
+        near
+        and beside
+        and top <= row <= bottom + 0.1 * height
+        and part.area >= (MARK * height) ** 2
+    )
 
 
 def _without_surroundings(parts: Sequence[Piece], shape: tuple[int, int]) -> list[Piece]:

@@ -26,7 +26,9 @@ MOSTLY = 0.9  # of the pixels
 TOO_LARGE = f"more than {MOST_PIXELS // 1_000_000} million pixels: make the picture smaller"
 
 
-def open_picture(source: Path | bytes | Image.Image | NDArray[np.generic]) -> NDArray[np.float32]:
+def open_picture(
+    source: Path | str | bytes | Image.Image | NDArray[np.generic],
+) -> NDArray[np.float32]:
     """Return a picture as red, green and blue: shape (height, width, 3), from 0, black, to 1.
 
     It is turned as its EXIF data say, its first frame if it has several, on black or white where it
@@ -46,7 +48,7 @@ def open_picture(source: Path | bytes | Image.Image | NDArray[np.generic]) -> ND
         return _colours(_from_array(source))
     if isinstance(source, bytes):
         return _decoded(io.BytesIO(source))
-    with regular_file(source) as file:
+    with regular_file(Path(source)) as file:
         before = os.fstat(file.fileno())
         picture = _decoded(file)
         after = os.fstat(file.fileno())

@@ -1,4 +1,4 @@
-"""Find the pieces of ink in a picture: connected parts, joined to digits, in reading order."""
+"""Find the connected parts of ink in a picture, and which of them are its one digit."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

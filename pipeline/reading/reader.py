@@ -28,6 +28,8 @@ CHAMPION = PROJECT / "studies" / "champion"
 MODEL_FILE = "model.onnx"
 LARGEST_MODEL = 64 * 2**20  # bytes
 OTHERS = 2  # classes named beside the most probable one
+# How much being a digit at all counts beside being one class, where it is sought where to cut.
+LIKE_A_DIGIT = 0.3
 LEAST_PROBABLE = 0.01  # of a class that is named
 
 
@@ -56,11 +58,12 @@ class Reader:
     Attributes:
         network: With its weights.
         name: Of the network, such as "champion-0".
+        names: Of its classes.
         fingerprint: SHA-256 of the network's file.
         thresholds: By which it decides, and where they come from.
     """
 
-    def __init__(self, model: Path = CHAMPION, *, calibrated: bool = True) -> None:
+    def __init__(self, model: Path | str = CHAMPION, *, calibrated: bool = True) -> None:
         """Load the network.
 
         Args:
@@ -68,39 +71,40 @@ class Reader:
             calibrated: Whether thresholds that were set on pictures are used, if there are any.
 
         Raises:
-            PipelineError: The file there is none that this project has exported, or damaged.
+            PipelineError: There is no model.onnx, it is damaged, or not of this project.
             OSError: It cannot be read.
         """
-        path = model / MODEL_FILE
-        content = read_regular(path, LARGEST_MODEL)
+        path = Path(model) / MODEL_FILE
+        try:
+            content = read_regular(path, LARGEST_MODEL)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise PipelineError(
+                f"no network in {model}: expected a folder with a {MODEL_FILE}, such as data/model "
+                "after `dvc repro`"
+            ) from error
         self.fingerprint = hashlib.sha256(content).hexdigest()
         try:
             self.network = network_in(content)
             facts = {key: json.loads(text) for key, text in self.network.metadata.items()}
-            self._names, self.name = [str(name) for name in facts["classes"]], str(facts["run"])
-            least, enough = (float(facts["digit_test"][key]) for key in ("least", "enough"))
+            self.names, self.name = [str(name) for name in facts["classes"]], str(facts["run"])
+            unlike, doubtful = (float(facts["digit_test"][key]) for key in ("unlike", "doubtful"))
             on_mnist = checked(facts["operating_points"]["thresholds"])
         except PipelineError as error:
             raise PipelineError(f"{path}: {error}") from error
         except UNREADABLE as error:
             raise PipelineError(f"{path}: damaged: {reason(error)}") from error
         pixels, classes = len(self.network.layers[0].kernel), len(self.network.layers[-1].bias)
-        if pixels != SIDE * SIDE or classes != len(set(self._names)):
+        if pixels != SIDE * SIDE or classes != len(set(self.names)):
             raise PipelineError(f"{path}: expected a network for images of {SIDE} x {SIDE} pixels")
-        if not (0 <= least <= enough <= 1 and "".join([self.name, *self._names]).isprintable()):
+        if not (0 <= unlike <= doubtful <= 1 and "".join([self.name, *self.names]).isprintable()):
             raise PipelineError(f"{path}: damaged: what it tells of itself is nonsense")
-        self._least_like_a_digit, self._enough_like_a_digit = least, enough
-        on_pictures = thresholds_on_pictures(model, self.fingerprint) if calibrated else {}
+        self._unlike, self._doubtful = unlike, doubtful
+        on_pictures = thresholds_on_pictures(Path(model), self.fingerprint) if calibrated else {}
         self.thresholds = Thresholds(on_mnist, on_pictures)
-
-    @property
-    def names(self) -> Sequence[str]:
-        """The names of the classes."""
-        return self._names
 
     def read(
         self,
-        image: Path | bytes | Image.Image | NDArray[np.generic],
+        image: Path | str | bytes | Image.Image | NDArray[np.generic],
         *,
         one: bool = False,
         digits: int | None = None,
@@ -120,17 +124,23 @@ class Reader:
             OSError: The file cannot be read.
         """
         if one and digits is not None:
-            raise PipelineError("digits is of a field; with one there is one")
+            raise PipelineError("`digits` is how many a field has; with `one` there is one")
         threshold = self.thresholds.of(target, kind_of(one=one, counted=digits is not None))
         ink = find_ink(open_picture(image))
-        found = list(found_alone(ink) if one else found_in_field(ink, self._confidences))
-        # Where the number of digits is known, something else among them would not go unnoticed.
-        enough = self._least_like_a_digit if digits else self._enough_like_a_digit
-        return of_field(self._judged(found, Bar(threshold, enough)), 1 if one else digits)
+        found = found_alone(ink) if one else found_in_field(ink, self._scores, digits)
+        # Where the number of digits is known, a sign among them shows as one too many.
+        likeness = self._unlike if digits else self._doubtful
+        return of_field(self._judged(found.digits, Bar(threshold, likeness)), found.doubt)
 
-    def _confidences(self, pieces: Sequence[Grey]) -> NDArray[np.float64]:
+    def _scores(self, pieces: Sequence[Grey]) -> NDArray[np.float64]:
+        """Return how probable it is that each piece is a digit, as a logarithm."""
         images = np.stack([mnist_image(piece) for piece in pieces]).reshape(len(pieces), -1)
-        return np.asarray(answers(self.network, images)[0].max(axis=1), np.float64)
+        probabilities, likeness = answers(self.network, images)
+        sure, like = (
+            np.log(np.maximum(np.nan_to_num(one), 1e-9))
+            for one in (probabilities.max(axis=1), likeness)
+        )
+        return np.asarray(sure + LIKE_A_DIGIT * like, np.float64)
 
     def _judged(self, found: Sequence[Found], bar: Bar) -> list[Digit]:
         """Return a verdict on each piece: by five renderings of it, together."""
@@ -157,7 +167,7 @@ class Reader:
         order = np.argsort(-probabilities, kind="stable")
         confidence = round(float(probabilities[order[0]]), 9)
         verdict, why = Verdict.ASK, found.doubt
-        if found.flaw or not answer.likeness >= self._least_like_a_digit:
+        if found.flaw or not answer.likeness >= self._unlike:
             verdict, why = Verdict.NO_DIGIT, found.flaw or "unlike a digit"
         elif not why and not answer.likeness >= bar.likeness:  # nor is what is no number
             why = "perhaps no digit"
@@ -166,9 +176,9 @@ class Reader:
         elif not why:
             verdict = Verdict.DECIDED
         others = [
-            (self._names[place], round(float(probabilities[place]), 4))
+            (self.names[place], round(float(probabilities[place]), 4))
             for place in order[1 : 1 + OTHERS]
             if verdict is Verdict.ASK and probabilities[place] >= LEAST_PROBABLE
         ]
-        text = UNKNOWN if verdict is Verdict.NO_DIGIT else self._names[order[0]]
+        text = UNKNOWN if verdict is Verdict.NO_DIGIT else self.names[order[0]]
         return Digit(text, confidence, verdict, why, others, found.box, image)

@@ -24,7 +24,8 @@ class Digit(NamedTuple):
 
     Attributes:
         text: The name of its class, "?" if it is none.
-        confidence: The probability of that class, calibrated on MNIST.
+        confidence: The probability of the most probable class, calibrated on MNIST; of one that
+            is no digit too.
         verdict: Whether it may be used without a look.
         reason: Why not; empty if it may.
         others: The next probable classes with their probabilities, if it is not decided.
@@ -50,7 +51,7 @@ class Reading(NamedTuple):
         verdict: Decided only if all digits are, and there are as many as expected.
         reason: Why it is not decided; empty if it is.
         digits: In reading order.
-        miscounted: Whether there are more or fewer than expected.
+        doubted: Whether a person has to look, whatever the digits are.
     """
 
     text: str
@@ -58,24 +59,24 @@ class Reading(NamedTuple):
     verdict: Verdict
     reason: str
     digits: Sequence[Digit]
-    miscounted: bool = False
+    doubted: bool = False
 
     @property
     def is_decidable(self) -> bool:
         """Whether a lower threshold would decide it, where it is not decided."""
         return (
             bool(self.digits)
-            and not self.miscounted
+            and not self.doubted
             and all(one.verdict is Verdict.DECIDED or one.reason == UNSURE for one in self.digits)
         )
 
 
-def of_field(digits: Sequence[Digit], expected: int | None) -> Reading:
+def of_field(digits: Sequence[Digit], doubt: str) -> Reading:
     """Return the reading of a field: as sure as its least sure digit.
 
     Args:
         digits: In reading order.
-        expected: How many there must be, if that is known.
+        doubt: Why a person has to look, whatever the digits are; empty if there is no reason.
     """
     text = "".join(digit.text for digit in digits)
     confidence = min((digit.confidence for digit in digits), default=0.0)
@@ -83,12 +84,12 @@ def of_field(digits: Sequence[Digit], expected: int | None) -> Reading:
         return Reading(text, 0.0, Verdict.NO_DIGIT, "nothing is written", digits)
     if all(digit.verdict is Verdict.NO_DIGIT for digit in digits):
         return Reading(text, confidence, Verdict.NO_DIGIT, digits[0].reason, digits)
-    if expected is not None and len(digits) != expected:
-        reason = f"{len(digits)} found, {expected} expected"
-        return Reading(text, confidence, Verdict.ASK, reason, digits, miscounted=True)
+    if doubt:
+        return Reading(text, confidence, Verdict.ASK, doubt, digits, doubted=True)
     unsure = [digit for digit in digits if digit.verdict is not Verdict.DECIDED]
     if not unsure:
         return Reading(text, confidence, Verdict.DECIDED, "", digits)
     worst = min(unsure, key=lambda digit: digit.confidence)
     place = f"digit {digits.index(worst) + 1}: " if len(digits) > 1 else ""
-    return Reading(text, confidence, Verdict.ASK, place + worst.reason, digits)
+    more = f", and {len(unsure) - 1} more" if len(unsure) > 1 else ""
+    return Reading(text, confidence, Verdict.ASK, place + worst.reason + more, digits)

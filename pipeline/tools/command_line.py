@@ -121,6 +121,7 @@ def run_tool(name: str, tool: Callable[[], int]) -> NoReturn:
 
 
 def _complain(message: str) -> None:
-    """Print a message to standard error, if anybody reads it."""
+    """Print a message to standard error, if anybody reads it; no name in it commands a terminal."""
+    shown = (one if one.isprintable() or one == "\n" else ascii(one)[1:-1] for one in message)
     with suppress(OSError):
-        print(message, file=sys.stderr, flush=True)
+        print("".join(shown), file=sys.stderr, flush=True)

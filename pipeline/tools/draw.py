@@ -1,4 +1,4 @@
-"""Open a page to draw digits on, which has a network inside and needs no other program.
+"""Open a page to draw digits on, which has a trained network inside and needs no internet.
 
 Without --model it is the committed page of the study's champion, studies/champion/draw.html. With
 --model FOLDER, such as data/model after `dvc repro`, the page is written there, with the network

@@ -1,7 +1,7 @@
 """The page to draw on, in a real browser: the same inputs, classes and verdicts as `read`."""
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from browser import Chromium, View
+from conftest import ROOT
 from numpy.typing import NDArray
 from PIL import Image
 from playwright.sync_api import expect
@@ -148,9 +149,26 @@ def test_digits_traced_as_strokes_are_seen_as_read_sees_them(
             assert_same(reader, view, picture)
 
 
-def test_network_in_the_page_gives_the_classes_of_the_file(chromium: Chromium) -> None:
+def mnist_test() -> NDArray[np.float32]:
+    """Return MNIST's test images, float32 (10000, 784), which the pipeline has made."""
+    path = ROOT / "data/processed/test_images.npy"
+    if not path.exists():
+        pytest.skip("the 10,000 test images come with `make repro`, which has not been run here")
+    images: NDArray[np.float32] = np.load(path)
+    return images
+
+
+def installed() -> NDArray[np.float32]:
+    """Return the 5,000 real digits of an installed package, float32 (5000, 784)."""
+    return IMAGES.reshape(len(IMAGES), -1).astype(np.float32) / np.float32(255)
+
+
+@pytest.mark.parametrize("images", [installed, pytest.param(mnist_test, marks=pytest.mark.slow)])
+def test_network_in_the_page_gives_the_classes_of_the_file(
+    chromium: Chromium, images: Callable[[], NDArray[np.float32]]
+) -> None:
     network = network_in((CHAMPION / "model.onnx").read_bytes())
-    flat = IMAGES.reshape(len(IMAGES), -1).astype(np.float32) / np.float32(255)
+    flat = images()
     expected, like = answers(network, flat)
     with chromium.view(PAGE) as view:
         found = view.page.evaluate(

@@ -61,11 +61,11 @@ def test_exported_network_tells_most_images_of_no_class_from_digits(
     network = network_in(content)
     digit_test = json.loads(network.metadata["digit_test"])
     like = answers(network, real_digits.images[4500:])[1]
-    assert digit_test["least"] <= digit_test["enough"]
-    assert (like < digit_test["enough"]).mean() < 0.2
+    assert digit_test["unlike"] <= digit_test["doubtful"]
+    assert (like < digit_test["doubtful"]).mean() < 0.2
     random = np.random.default_rng(9)
     made_up = no_digits(network.layers, real_digits, 60, random)
-    assert (answers(network, made_up)[1] < digit_test["enough"]).mean() > 0.5
+    assert (answers(network, made_up)[1] < digit_test["doubtful"]).mean() > 0.5
 
 
 def test_share_of_digits_that_is_doubted_is_the_one_asked_for(
@@ -74,8 +74,8 @@ def test_share_of_digits_that_is_doubted_is_the_one_asked_for(
     network = network_in(content)
     like = answers(network, real_digits.images[4000:4500])[1]
     digit_test = json.loads(network.metadata["digit_test"])
-    assert (like < digit_test["least"]).sum() == pytest.approx(5, abs=1)
-    assert (like < digit_test["enough"]).sum() == pytest.approx(50, abs=1)
+    assert (like < digit_test["unlike"]).sum() == pytest.approx(5, abs=1)
+    assert (like < digit_test["doubtful"]).sum() == pytest.approx(50, abs=1)
 
 
 def wrong_share(by_keras: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -151,10 +151,35 @@ def test_reason_says_what_is_wrong(reader: Reader) -> None:
     bar = np.ones((60, 300))
     bar[28:32, 20:280] = 0
     assert reader.read(bar, one=True).reason == "too wide for one digit"
-    picture, text = plain(np.random.default_rng(2))
-    other = reader.read(picture, digits=len(text) + 1)
-    assert (other.text, other.verdict) == (text, Verdict.ASK)
-    assert other.reason == f"{len(text)} found, {len(text) + 1} expected"
+    picture, text = plain(np.random.default_rng(0))
+    for expected in (len(text) - 1, len(text) + 1, 100):
+        other = reader.read(picture, digits=expected)
+        assert (other.verdict, other.reason) == (
+            Verdict.ASK,
+            f"{len(text)} found, {expected} expected",
+        )
+        assert not other.is_decidable
+    assert other.text == text  # nothing can be cut into a hundred
+
+
+@pytest.mark.parametrize(("row", "tall", "wide"), [(72, 7, 7), (50, 5, 18)], ids=["point", "dash"])
+def test_mark_among_digits_makes_the_number_doubtful(
+    reader: Reader, row: int, tall: int, wide: int
+) -> None:
+    images, text = chosen(np.random.default_rng(1), 2)
+    sheet = Sheet(100, 240)
+    for image, left in zip(images, (20, 150), strict=True):
+        sheet.write(image, top=20, left=left, size=SIZE)
+    assert reader.read(sheet.picture).text == text
+    assert "mark" not in reader.read(sheet.picture).reason
+    mark = np.zeros((100, 240))
+    mark[row : row + tall, 112 : 112 + wide] = 1
+    sheet.cover(mark, sheet.ink)
+    found = reader.read(sheet.picture)
+    assert (found.text, found.verdict) == (text, Verdict.ASK)
+    assert found.reason == "a mark among the digits is left out"
+    assert not found.is_decidable
+    assert "mark" not in reader.read(sheet.picture, digits=2).reason
 
 
 def test_touching_digits_are_proposed_but_never_decided(reader: Reader) -> None:
@@ -239,10 +264,10 @@ def hostile(model: onnx.ModelProto, key: str, value: str) -> bytes:
         ("operating_points", "{}"),
         ("operating_points", '{"thresholds": {"0.1": 7}}'),
         ("operating_points", '{"thresholds": 5}'),
-        ("digit_test", '{"least": "x"}'),
+        ("digit_test", '{"unlike": "x"}'),
         ("run", "not JSON"),
         ("run", '"\\u001b[31m"'),
-        ("digit_test", '{"least": NaN, "enough": NaN}'),
+        ("digit_test", '{"unlike": NaN, "doubtful": NaN}'),
     ],
 )
 def test_model_that_tells_nonsense_is_refused(key: str, value: str, tmp_path: Path) -> None:
@@ -296,8 +321,9 @@ def test_page_full_of_pieces_is_read_without_cutting_any(reader: Reader) -> None
 
 
 def test_model_that_is_none_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
-        Reader(tmp_path)
+    for folder in (tmp_path, tmp_path / "none", CHAMPION / "model.onnx"):
+        with pytest.raises(PipelineError, match=r"no network in .*: expected a folder"):
+            Reader(folder)
     (tmp_path / "model.onnx").write_bytes(b"\x08\x07junk")
     with pytest.raises(PipelineError, match="not a network that this project has exported"):
         Reader(tmp_path)

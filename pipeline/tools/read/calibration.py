@@ -30,7 +30,7 @@ def calibrate(
     of thresholds, with and without the number of their digits known.
 
     Args:
-        table: A CSV file with the columns file, from the table's folder on, and digits.
+        table: A CSV file with the columns file, a path relative to its folder, and digits.
         reader: With the network, without thresholds of pictures.
         model: Its folder.
         targets: The highest shares of errors.

@@ -2,13 +2,15 @@
 
 PICTURE is a file, a folder of them, or - for standard input. A picture shows a field of several
 digits, read line by line, or with --one a single digit. Every picture gets one of three verdicts:
-decided; ask a person, with the reason and the next probable digits; not a digit. A field is as sure
-as its least sure digit. Tell --digits if you know how many there must be: it is the best safeguard.
+decided; ask a person, with the reason (and in text and json the next probable digits); not a digit.
+A field is as sure as its least sure digit. Tell --digits if you know how many there must be: it is
+the best safeguard, and more is decided.
 
 The network is the study's champion, or that in --model FOLDER, such as data/model after
 `dvc repro`. Its thresholds were set on MNIST. For your own pictures they promise nothing until
---calibrate has set them on some whose digits you know: FILE is a CSV file with the columns file and
-digits. They are written beside the network and used from then on.
+--calibrate has set them on some whose digits you know: FILE is a CSV file with the columns file,
+relative to its own folder, and digits. They are written beside the network, in place of earlier
+ones for the same kind of pictures, and used from then on.
 
 Examples:
   python -m pipeline read --one photo.jpg
@@ -16,7 +18,7 @@ Examples:
   python -m pipeline read --digits 4 --annotate looked-at/ field.png
   python -m pipeline read --one --calibrate pictures.csv --target 0.01
 
-Exit codes: 0 all decided, 1 some need a person (with --calibrate: too few pictures for a target),
+Exit codes: 0 all decided, 1 not all (with --calibrate: too few pictures for a target),
 2 a picture could not be read, or another error.
 """
 
@@ -38,8 +40,9 @@ from pipeline.tools.read.pictures import STANDARD_INPUT, Picture, Task, readings
 
 NEED_A_PERSON = 1
 ON_MNIST = (
-    "Its thresholds were set on MNIST's images and promise nothing for other pictures "
-    "(docs/reading.md has what they were worth on some); --calibrate sets others."
+    "The thresholds were set on MNIST's images and promise nothing for other pictures "
+    "(docs/reading.md has what they were worth on some); the strictest is used. --calibrate sets "
+    "others."
 )
 
 
@@ -50,13 +53,16 @@ def parser() -> argparse.ArgumentParser:
     kind = made.add_mutually_exclusive_group()
     kind.add_argument("--one", action="store_true", help="each picture shows one digit")
     kind.add_argument("--field", action="store_true", help="each shows several (the default)")
-    made.add_argument("--digits", type=_count, metavar="N", help="how many a field must have")
+    made.add_argument(
+        "--digits", type=_count, metavar="N", help="how many digits a field must have"
+    )
     made.add_argument(
         "--target",
         type=_share,
         metavar="SHARE",
-        help="highest share of errors among what is decided, such as 0.01: one that --calibrate "
-        "has set a threshold for (default: the lowest of these)",
+        help="highest share of errors among what is decided, such as 0.01: with --calibrate one to "
+        "set a threshold for (default: 0.005 and 0.001, as the network has them), else one that "
+        "has been set (default: the lowest)",
     )
     made.add_argument(
         "--model",
@@ -78,7 +84,7 @@ def parser() -> argparse.ArgumentParser:
         help="write each picture with its reading into a new or empty folder",
     )
     made.add_argument(
-        "--calibrate", type=Path, metavar="FILE", help="set thresholds on pictures known"
+        "--calibrate", type=Path, metavar="FILE", help="set thresholds on pictures of known digits"
     )
     return made
 
@@ -104,11 +110,13 @@ def main() -> int:
     made = parser()
     given = made.parse_args()
     if given.one and given.digits is not None:
-        made.error("--digits is of a field; with --one there is one")
+        made.error("--digits is how many a field has; with --one there is one")
     if given.annotate and STANDARD_INPUT in given.pictures:
-        made.error("--annotate is of files, not of standard input")
-    if bool(given.calibrate) == bool(given.pictures):
+        made.error("--annotate needs files, not standard input")
+    if not given.calibrate and not given.pictures:
         made.error("expected pictures to read, or --calibrate with a table of them")
+    if given.calibrate and given.pictures:
+        made.error("--calibrate takes its pictures from the table, and no others")
     if given.pictures.count(STANDARD_INPUT) > 1:
         made.error("standard input can be read once")
     reader = Reader(given.model, calibrated=not given.calibrate)
@@ -133,8 +141,8 @@ def read(given: argparse.Namespace, reader: Reader) -> int:
     if given.annotate:
         _make_empty(given.annotate)
     on_pictures = kind in reader.thresholds.on_pictures
-    note = "" if on_pictures else f" {ON_MNIST}"
-    print(f"Read by the network {reader.name}.{note}", file=sys.stderr)
+    note = "The thresholds were set on pictures of yours." if on_pictures else ON_MNIST
+    print(f"Read by the network {reader.name}. {note}", file=sys.stderr)
     found: list[Picture] = []
     width = min(60, max(len(readable(task.name)) for task in tasks))
     codes = {0}

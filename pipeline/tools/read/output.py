@@ -11,6 +11,7 @@ from pipeline.runtime.errors import readable
 from pipeline.tools.read.pictures import Picture
 
 UNREAD = "not read"  # the verdict on a picture that could not be opened
+ALMOST = 0.9999  # more would be rounded to certainty
 COLUMNS = ["file", "digits", "verdict", "confidence", "reason"]
 
 
@@ -25,14 +26,23 @@ def as_line(picture: Picture, width: int) -> str:
     found = picture.reading
     if found is None:
         return f"{name}  {UNREAD}: {picture.problem}"
-    reason = f": {found.reason}" if found.reason else f", {found.confidence:.2%}"
-    others = "; ".join(filter(None, map(_others, found.digits)))
+    reason = f": {found.reason}" if found.reason else f", {_percent(found.confidence)}"
+    many = len(found.digits) > 1
+    others = "; ".join(
+        f"{f'digit {place}: ' if many else ''}{_others(digit)}"
+        for place, digit in enumerate(found.digits, 1)
+        if digit.others
+    )
     return f"{name}  {found.text or '-'}  {found.verdict}{reason}{f' ({others})' if others else ''}"
+
+
+def _percent(share: float) -> str:
+    return f"{share:.2%}" if share <= ALMOST else f">{ALMOST:.2%}"
 
 
 def _others(digit: Digit) -> str:
     names = " or ".join(f"{name} {share:.0%}" for name, share in digit.others)
-    return f"{digit.text} {digit.confidence:.0%}, or {names}" if names else ""
+    return f"{digit.text} {digit.confidence:.0%}, or {names}"
 
 
 def as_csv(pictures: Iterable[Picture]) -> str:

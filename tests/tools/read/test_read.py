@@ -61,7 +61,7 @@ def test_pictures_of_a_folder_are_read_in_the_order_of_their_names(pictures: Pat
         [str(pictures / f"{digit}.png"), str(digit)] for digit in range(10)
     ]
     told = result.stderr.decode()
-    assert told.startswith("Read by the network champion-0. Its thresholds were set on MNIST's")
+    assert told.startswith("Read by the network champion-0. The thresholds were set on MNIST's")
     assert result.returncode == int(any("decided" not in line for line in lines))
 
 
@@ -217,16 +217,16 @@ def test_damaged_thresholds_are_written_anew(model: Path, tmp_path: Path) -> Non
     ("words", "message"),
     [
         ([], "expected pictures to read, or --calibrate"),
-        (["--one", "--digits", "2", "x"], "--digits is of a field"),
+        (["--one", "--digits", "2", "x"], "--digits is how many a field has"),
         (["--one", "--field", "x"], "not allowed with argument"),
         (["--digits", "0", "x"], "expected a number from 1 to 1000, found '0'"),
         (["--target", "1", "x"], "expected a share from 0.0001 to 0.1, found '1'"),
-        (["--calibrate", "x", "y"], "expected pictures to read, or --calibrate"),
+        (["--calibrate", "x", "y"], "--calibrate takes its pictures from the table"),
         (["-", "-"], "standard input can be read once"),
         (["--calibrate", "x", "--digits", "3"], "--calibrate goes with"),
-        (["--annotate", "x", "-"], "--annotate is of files"),
-        (["--model", "docs", "x"], "docs/model.onnx"),
-        (["docs"], "docs: a folder without pictures"),
+        (["--annotate", "x", "-"], "--annotate needs files"),
+        (["--model", "docs", "x"], "no network in docs: expected a folder with a model.onnx"),
+        (["pipeline"], "pipeline: a folder without pictures"),
     ],
 )
 def test_wrong_call_is_a_message(words: list[str], message: str) -> None:
@@ -277,7 +277,9 @@ def test_thresholds_set_on_known_pictures_are_used_from_then_on(
     assert f"{correct.mean():.1%} of 120 pictures were read right." in told
     assert f"At most 10% wrong: from a confidence of {expected:.9g} on." in told
     again = read("--one", "--model", model, tmp_path / "0.png")
-    assert again.stderr.decode() == "Read by the network champion-0.\n"
+    assert again.stderr.decode() == (
+        "Read by the network champion-0. The thresholds were set on pictures of yours.\n"
+    )
     assert read("--one", "--model", model, "--target", "0.01", tmp_path / "0.png").returncode == 2
     # A field has thresholds of its own.
     assert "MNIST" in read("--model", model, tmp_path / "0.png").stderr.decode()
