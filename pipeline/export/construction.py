@@ -18,6 +18,7 @@ SMALLEST, LARGEST = 100, 200
 # Strokes, in pixels of the square: MNIST's are from 2 to 4.2 wide. Thinner ones are made 2.7 wide,
 # as most of MNIST's are, thicker ones 4.2.
 THINNEST, USUAL, THICKEST = 2.0, 2.7, 4.2
+VANISHING = 2  # pixels of the digit; thinner strokes are made thicker before it is made smaller
 LEAN = 0.15  # columns per row
 
 
@@ -66,8 +67,13 @@ def working_size(ink: Grey) -> Mask:
     if scale == 1:
         return np.asarray(ink > 0.5)  # noqa: PLR2004
     padded = np.pad(ink, 1)  # so that the outline is one all around
+    if scale < 1 and stroke_width(ink > 0.5) * scale < VANISHING:  # noqa: PLR2004
+        reach = int(np.ceil(1 / scale))
+        padded = ndimage.maximum_filter(np.pad(ink, reach), 2 * reach + 1)
     height, width = (max(1, round(length * scale)) for length in padded.shape)
-    return np.asarray(resized(padded, (height, width)) > 0.5)  # noqa: PLR2004
+    digit = resized(padded, (height, width))
+    # Faint ink a pixel wide gets fainter between the middles of pixels.
+    return np.asarray(digit > min(0.5, float(digit.max()) * 0.99))
 
 
 def with_usual_strokes(digit: Mask) -> Mask:

@@ -3,7 +3,7 @@
 // A grey picture or a mask is {width, height, data}, row by row.
 
 const SIDE = 28, BOX = 20, SMALLEST = 100, LARGEST = 200, LEAN = 0.15;
-const THINNEST = 2, USUAL = 2.7, THICKEST = 4.2;
+const THINNEST = 2, USUAL = 2.7, THICKEST = 4.2, VANISHING = 2;
 
 const grey = (width, height) => ({ width, height, data: new Float32Array(width * height) });
 
@@ -198,9 +198,15 @@ function workingSize(ink) {
   const digit = cropped(ink, 0.5), side = Math.max(digit.width, digit.height);
   const scale = Math.min(Math.max(side, SMALLEST), LARGEST) / side;
   if (scale === 1) return masked(digit, (value) => value > 0.5);
-  const wide = padded(digit, 1);
-  const size = [wide.width, wide.height].map((length) => Math.max(1, rounded(length * scale)));
-  return masked(resized(wide, ...size), (value) => value > 0.5);
+  let wide = padded(digit, 1);
+  // Strokes that would vanish are made thicker before.
+  if (scale < 1 && strokeWidth(masked(digit, (value) => value > 0.5)) * scale < VANISHING) {
+    const reach = Math.ceil(1 / scale);
+    wide = filtered(padded(digit, reach), reach, false, (values) => Math.max(...values));
+  }
+  const small = resized(wide, ...[wide.width, wide.height].map((length) => Math.max(1, rounded(length * scale))));
+  const level = Math.min(0.5, 0.99 * range(small.data)[1]);
+  return masked(small, (value) => value > level);
 }
 
 function withUsualStrokes(mask) {
@@ -247,7 +253,7 @@ function mnistImages(ink) {
 
 // ---------- ink: pipeline/reading/ink.py
 
-const FEWEST_PIXELS = 40, CLEAR = 0.95, UNEVEN = 0.12, LEAST_CONTRAST = 0.06;
+const FEWEST_PIXELS = 40, CLEAR = 0.95, UNEVEN = 0.12, LEAST_CONTRAST = 0.06, MORE_INK = 1.3;
 
 function range(values) {
   let low = Infinity, high = -Infinity;
@@ -351,7 +357,7 @@ function separability(values) {
 }
 
 function paperOf(bright) {
-  let paper;
+  let paper, narrower = null, shown = 0;
   for (const share of [30, 18, 10, 5]) {
     const window = Math.max(15, Math.floor(Math.min(bright.width, bright.height) / share)), factor = Math.max(1, Math.floor(window / 15));
     const size = Math.max(3, rounded(window / factor) | 1), radius = (size - 1) / 2;
@@ -360,7 +366,11 @@ function paperOf(bright) {
     paper = resized(smoothed(opened, size / 4, false), bright.width, bright.height);
     const ink = bright.data.map((value, place) => value - paper.data[place]);
     const level = Math.max(otsu(ink), 0.4 * percentile(ink, 99.5));
-    if (window > 3.5 * strokeWidth(masked({ ...bright, data: ink }, (value) => value > level)) + 4) break;
+    const strokes = masked({ ...bright, data: ink }, (value) => value > level);
+    const inked = strokes.data.reduce((sum, value) => sum + value, 0) / ink.length;
+    if (narrower && inked < MORE_INK * shown) return narrower;
+    narrower = window > 3.5 * strokeWidth(strokes) + 4 ? paper : null;
+    shown = inked;
   }
   return paper;
 }
@@ -386,7 +396,7 @@ function findInk(colours) {
 
 // ---------- one digit: pipeline/reading/pieces.py and reader.py
 
-const TOO_WIDE = 1.6, PEN = 8, MOST_PARTS = 8, SPECK = 0.02, INSIDE = 0.1;
+const TOO_WIDE = 1.6, PEN = 8, MOST_PARTS = 8, SPECK = 0.02, INSIDE = 0.1, BESIDE = 0.25;
 
 const heightOf = (part) => part.bottom - part.top, widthOf = (part) => part.right - part.left;
 
@@ -484,7 +494,10 @@ function read(network, colours) {
   const best = probabilities.indexOf(Math.max(...probabilities));
   const flaw = widthOf(piece) > TOO_WIDE * heightOf(piece) ? "too wide for one digit" : flawOf(alone);
   const found = { image: images[0], probabilities, best, confidence: probabilities[best] };
+  const inside = (part) => part.left > 0 && part.top > 0 && part.right < ink.width && part.bottom < ink.height;
+  const beside = parts.some((part) => !piece.numbers.includes(part.numbers[0]) && part.area > BESIDE * piece.area && inside(part));
   if (flaw || likeness < network.unlike) return { ...found, verdict: "not a digit", reason: flaw || "unlike a digit" };
+  if (beside) return { ...found, verdict: "ask a person", reason: "something else is written beside it" };
   if (likeness < network.doubtful) return { ...found, verdict: "ask a person", reason: "perhaps no digit" };
   if (network.threshold === null || found.confidence < network.threshold) return { ...found, verdict: "ask a person", reason: "not sure enough" };
   return { ...found, verdict: "decided", reason: "" };

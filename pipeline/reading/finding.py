@@ -10,7 +10,7 @@ from scipy import ndimage
 from pipeline.export.construction import BOX, working_size
 from pipeline.export.resampling import sheared
 from pipeline.reading.lines import has_marks, lines_of_digits, slant_of
-from pipeline.reading.pieces import Labels, Piece, connected_parts, one_digit
+from pipeline.reading.pieces import Labels, Piece, at_edge, connected_parts, one_digit
 from pipeline.reading.rules import without_rules
 from pipeline.reading.touching import Scores, Way, largest_parts, ways_to_cut, ways_together
 
@@ -26,6 +26,8 @@ THICKEST = 8  # pixels of the 20 that a digit fills; a pen's stroke is thinner
 MOST_STROKES = 8  # of a broken digit, but for specks
 SPECK = 0.02  # of the ink
 LEFT_OUT = 4.0  # what leaving out a piece costs, as a logarithm of a probability
+BESIDE = 0.25  # of the ink of the one digit; so much more of it makes that doubtful
+BAR = 0.3  # widths per height; a 1, or a line
 INSIDE = 0.1  # of the ink, in a ring of it; a 0 has less
 
 
@@ -70,7 +72,10 @@ def found_alone(ink: Grey) -> Field:
     crop = _ink_of(piece, ink, labels)
     wide = piece.width > TOO_WIDE * piece.height
     flaw = "too wide for one digit" if wide else flaw_of(crop)
-    return Field([Found(crop, _box(piece, ink.shape), "", flaw)], "")
+    others = [part for part in parts if part.parts[0] not in piece.parts]
+    beside = any(one.area > BESIDE * piece.area and not at_edge(one, ink.shape) for one in others)
+    doubt = "something else is written beside it" if beside else ""
+    return Field([Found(crop, _box(piece, ink.shape), doubt, flaw)], "")
 
 
 def found_in_field(ink: Grey, scores: Scores, expected: int | None) -> Field:
@@ -95,7 +100,7 @@ def found_in_field(ink: Grey, scores: Scores, expected: int | None) -> Field:
     chosen = [max(some.values(), key=lambda way: way.score) for some in ways]
     count, doubt = sum(len(way.digits) for way in chosen), ""
     if expected is None:
-        doubt = "a mark among the digits is left out" if has_marks(parts, lines) else ""
+        doubt = _doubt_of(pieces, has_marks=has_marks(parts, lines))
     elif expected != count:
         doubt = f"{count} found, {expected} expected"
         chosen = _ways_to_be(expected, pieces, scores) or chosen
@@ -133,6 +138,14 @@ def _upright(lines: Sequence[Sequence[Piece]], ink: Grey, labels: Labels) -> Ite
             tall = max(piece.height, 0.8 * height)
             is_wide = crop.shape[1] > WIDE * tall or piece.width > CROWDED * width
             yield _Upright(crop, _box(piece, ink.shape), height, tall, is_wide)
+
+
+def _doubt_of(pieces: Sequence[_Upright], *, has_marks: bool) -> str:
+    """Return why a person has to look at a field, if the number of its digits is not known."""
+    if has_marks:
+        return "a mark among the digits is left out"
+    bars = all(one.ink.shape[1] < BAR * one.ink.shape[0] for one in pieces)
+    return "nothing but bars: perhaps lines" if bars and len(pieces) > 1 else ""
 
 
 def _ways_to_be(expected: int, pieces: Sequence[_Upright], scores: Scores) -> list[Way] | None:

@@ -14,6 +14,7 @@ LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, of red, gree
 LEAST_CONTRAST = 0.06  # of ink against paper, where black and white are 1 apart
 # Light is uneven if the paper's brightness changes by more than this, as a share of the ink's.
 UNEVEN = 0.12
+MORE_INK = 1.3  # times the ink; with more of it the strokes were hollow before
 CLEAR = 0.95  # separability of what needs no correction of the light
 
 
@@ -97,8 +98,10 @@ def above_paper(bright: Grey, *, dark: bool) -> Grey:
 def paper_of(bright: Grey) -> Grey:
     """Return the brightness of the paper everywhere: what is left without anything narrow.
 
-    Method: grey opening, whose window grows until it is wider than the strokes.
+    Method: grey opening, whose window grows until it is wider than the strokes. In a narrower one
+    strokes are hollow, and look thin: then the next one shows more ink.
     """
+    narrower, shown = None, 0.0
     for share in (30, 18, 10, 5):
         window = max(15, min(bright.shape) // share)
         factor = max(1, window // 15)
@@ -110,8 +113,10 @@ def paper_of(bright: Grey) -> Grey:
         paper = resized(ndimage.gaussian_filter(opened, size / 4, mode="nearest"), bright.shape)
         ink = bright - paper
         strokes = ink > max(otsu(ink), 0.4 * float(np.percentile(ink, 99.5)))
-        if window > 3.5 * stroke_width(strokes) + 4:
-            break
+        if narrower is not None and strokes.mean() < MORE_INK * shown:
+            return narrower
+        wide = window > 3.5 * stroke_width(strokes) + 4
+        narrower, shown = (paper if wide else None), float(strokes.mean())
     return paper
 
 

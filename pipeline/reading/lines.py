@@ -51,14 +51,10 @@ def _is_mark(part: Piece, line: Sequence[Piece]) -> bool:
     )
     height = bottom - top
     row, column = (part.top + part.bottom) / 2, (part.left + part.right) / 2
-    near = min(one.left for one in line) - height < column < max(one.right for one in line) + height
-    beside = not any(one.left <= column <= one.right for one in line)
-    return (
-        near
-        and beside
-        and top <= row <= bottom + 0.1 * height
-        and part.area >= (MARK * height) ** 2
-    )
+    first, last = min(one.left for one in line), max(one.right for one in line)
+    near = first - 2 * height < column < last + 2 * height
+    level = top <= row <= bottom + 0.25 * height
+    return near and level and part.area >= (MARK * height) ** 2
 
 
 def _without_surroundings(parts: Sequence[Piece], shape: tuple[int, int]) -> list[Piece]:

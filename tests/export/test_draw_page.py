@@ -187,7 +187,8 @@ def test_network_in_the_page_gives_the_classes_of_the_file(
     assert (np.array(found)[:, :10].argmax(axis=1) == expected.argmax(axis=1)).all()
 
 
-def draw_seven(view: View) -> None:
+def draw_seven(view: View, meanwhile: str = "") -> None:
+    """Draw a 7 with the mouse; call a function of JavaScript at each of its corners."""
     box = view.page.locator("#sheet").bounding_box()
     assert box
     points = [(0.25, 0.25), (0.75, 0.25), (0.6, 0.5), (0.45, 0.8)]
@@ -196,6 +197,8 @@ def draw_seven(view: View) -> None:
     view.page.mouse.down()
     for place in places[1:]:
         view.page.mouse.move(*place, steps=8)
+        if meanwhile:
+            view.page.evaluate(meanwhile)
     view.page.mouse.up()
 
 
@@ -207,7 +210,7 @@ def test_drawing_is_read_live_and_escape_clears(
     with chromium.view(PAGE, width, scheme) as view:
         assert view.overflow() == 0
         said = view.page.get_by_role("status")
-        assert said.inner_text() == "Nothing is drawn yet."
+        assert said.inner_text().strip() == "Nothing is drawn yet."
         draw_seven(view)
         expect(said).to_contain_text("7")
         assert view.page.locator("#digit").inner_text() == "7"
@@ -216,7 +219,7 @@ def test_drawing_is_read_live_and_escape_clears(
         assert view.page.evaluate("scrollY") == 0
         assert view.overflow() == 0
         view.page.keyboard.press("Escape")
-        assert said.inner_text() == "Nothing is drawn yet."
+        assert said.inner_text().strip() == "Nothing is drawn yet."
         assert view.complaints == []
 
 
@@ -233,9 +236,99 @@ def test_picture_is_read_and_what_is_none_is_a_message(
         found = reader.read(path, one=True)
         words = {"decided": "decides: 3", "ask a person": "would ask a person: 3?"}
         said = view.page.get_by_role("status").inner_text()
-        assert said == f"{words[found.verdict]}, {found.confidence:.1%}"
+        assert said.strip() == f"{words[found.verdict]}, {found.confidence:.1%}"
         view.page.set_input_files("#file", broken)
-        expect(view.page.locator("#reason")).to_contain_text("not a picture")
+        expect(view.page.get_by_role("status")).to_contain_text("not a picture")
+
+
+SEEN_AND_READ = """() => {
+  const { data } = pen.getImageData(0, 0, SHEET, SHEET);
+  const shown = paper.data.map((_, place) => data[4 * place + 3] > 127);
+  const read = paper.data.map((value) => value < 0.5);
+  const count = (mask) => mask.reduce((sum, value) => sum + value, 0);
+  return [count(shown), count(read), count(shown.map((value, place) => value && read[place]))];
+}"""
+
+
+def test_tap_is_a_point_that_is_shown_as_it_is_read(chromium: Chromium) -> None:
+    with chromium.view(PAGE) as view:
+        view.page.locator("#sheet").click(position={"x": 100, "y": 100})
+        shown, read, both = view.page.evaluate(SEEN_AND_READ)
+        assert both > 250
+        assert max(shown, read) - both < 60  # the rim
+
+
+def test_second_finger_draws_nothing(chromium: Chromium) -> None:
+    with chromium.view(PAGE) as view:
+        draw_seven(view)
+        alone = view.page.evaluate(SEEN_AND_READ)
+        view.page.keyboard.press("Escape")
+        second_finger = """() => {
+          const sheet = element("sheet"), { left, bottom } = sheet.getBoundingClientRect();
+          const where = { pointerId: 7, clientX: left + 9, clientY: bottom - 9 };
+          for (const name of ["pointerdown", "pointermove", "pointerup"]) {
+            sheet.dispatchEvent(new PointerEvent(name, where));
+          }
+        }"""
+        draw_seven(view, second_finger)
+        assert view.page.evaluate(SEEN_AND_READ) == alone
+
+
+def test_drawing_over_a_picture_begins_anew(chromium: Chromium, tmp_path: Path) -> None:
+    path = tmp_path / "digit.png"
+    drawn(3, 140).save(path)
+    with chromium.view(PAGE) as view:
+        view.page.set_input_files("#file", path)
+        expect(view.page.get_by_role("status")).to_contain_text("3")
+        draw_seven(view)
+        expect(view.page.get_by_role("status")).to_contain_text("7")
+        shown, read, both = view.page.evaluate(SEEN_AND_READ)
+        assert max(shown, read) - both < 0.1 * both
+
+
+def test_clearing_in_the_moment_of_a_stroke_leaves_nothing(chromium: Chromium) -> None:
+    with chromium.view(PAGE) as view:
+        view.page.evaluate(
+            """() => new Promise((done) => {
+              draw({ clientX: 100, clientY: 300 });
+              clear();
+              requestAnimationFrame(() => requestAnimationFrame(done));
+            })"""
+        )
+        assert view.page.get_by_role("status").inner_text().strip() == "Nothing is drawn yet."
+
+
+def made_otherwise() -> list[NDArray[np.float32]]:
+    """Return pictures that are not like a scan of MNIST: bold, thin, two digits."""
+    bold = np.asarray(drawn(1500, 400), np.float32) / np.float32(255)
+    thin = np.ones((640, 480), np.float32)
+    thin[40:600, 200] = 0
+    thin[600, 200:330] = 0
+    two = np.concatenate([np.asarray(drawn(number, 140), np.float32) for number in (0, 600)], 1)
+    return [bold, thin, two / np.float32(255)]
+
+
+@pytest.mark.parametrize("picture", made_otherwise(), ids=["bold", "thin", "two"])
+def test_other_pictures_are_seen_as_read_sees_them(
+    chromium: Chromium, reader: Reader, picture: NDArray[np.float32]
+) -> None:
+    with chromium.view(PAGE) as view:
+        assert_same(reader, view, picture)
+
+
+def test_photos_in_a_shadow_get_the_class_and_the_verdict_of_read(
+    chromium: Chromium, reader: Reader
+) -> None:
+    rng = np.random.default_rng(0)
+    light = np.linspace(1, 0.5, 400, dtype=np.float32)
+    with chromium.view(PAGE) as view:
+        for number in range(0, 5000, 500):
+            bold = np.asarray(drawn(number, 400), np.float32) / np.float32(255)
+            noisy = np.clip(bold * light + rng.normal(0, 0.01, bold.shape), 0, 1)
+            mine = reader.read(noisy.astype(np.float32), one=True)
+            found = read_in(view, noisy.astype(np.float32))
+            best = reader.names[found["best"]]
+            assert (found["verdict"], best) == (mine.verdict, mine.digits[0].text)
 
 
 def test_keyboard_reaches_what_is_not_drawing(chromium: Chromium) -> None:

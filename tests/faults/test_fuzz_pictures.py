@@ -5,6 +5,7 @@ import resource
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -79,15 +80,21 @@ def test_any_picture_is_read(picture: NDArray[np.uint8], *, one: bool) -> None:
 
 
 @INK
-@given(seed=st.integers(0, 2**32), one=st.booleans())
-def test_any_strokes_are_read(seed: int, *, one: bool) -> None:
+@given(
+    seed=st.integers(0, 2**32),
+    how=st.fixed_dictionaries({"one": st.booleans()})
+    | st.fixed_dictionaries({"digits": st.integers(1, 20)}),
+)
+def test_any_strokes_are_read(seed: int, how: dict[str, Any]) -> None:
     rng = np.random.default_rng(seed)
     paper = np.ones(tuple(rng.integers(1, 300, 2)), bool)
     for _ in range(rng.integers(0, 12)):
         top, left = (int(rng.integers(0, side)) for side in paper.shape)
         height, width = rng.integers(1, 120, 2) if rng.random() < 0.5 else rng.integers(1, 6, 2)
         paper[top : top + height, left : left + width] ^= True
-    READER.read(paper, one=one)
+    found = READER.read(paper, **how)
+    if found.verdict is Verdict.DECIDED:
+        assert len(found.digits) == how.get("digits", 1 if how.get("one") else len(found.digits))
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "I;16", "CMYK"])

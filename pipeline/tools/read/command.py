@@ -39,10 +39,11 @@ from pipeline.tools.read.output import as_csv, as_json, as_line
 from pipeline.tools.read.pictures import STANDARD_INPUT, Picture, Task, readings, tasks_of
 
 NEED_A_PERSON = 1
+# The champion's figures of benchmarks/reading.py, as docs/reading.md has them.
 ON_MNIST = (
-    "The thresholds were set on MNIST's images and promise nothing for other pictures "
-    "(docs/reading.md has what they were worth on some); the strictest is used. --calibrate sets "
-    "others."
+    "The thresholds were set on MNIST's images, and the strictest is used. For other pictures they "
+    "promise nothing: on 478 by other writers, 0 of 333 decided digits were wrong, and 1 of 53 "
+    "decided fields whose number of digits was told (docs/reading.md). --calibrate sets others."
 )
 
 

@@ -60,9 +60,34 @@ def test_pictures_of_a_folder_are_read_in_the_order_of_their_names(pictures: Pat
     assert [line.split()[:2] for line in lines] == [
         [str(pictures / f"{digit}.png"), str(digit)] for digit in range(10)
     ]
-    told = result.stderr.decode()
-    assert told.startswith("Read by the network champion-0. The thresholds were set on MNIST's")
     assert result.returncode == int(any("decided" not in line for line in lines))
+
+
+def test_thresholds_of_mnist_are_told_with_what_they_were_worth(pictures: Path) -> None:
+    told = read("--one", pictures / "0.png").stderr.decode()
+    assert told.startswith("Read by the network champion-0. The thresholds were set on MNIST's")
+    page = (ROOT / "docs/reading.md").read_text(encoding="utf-8")
+    for told_there, in_docs in (
+        ("0 of 333 decided digits", "| 0 of 333 (at most"),
+        ("1 of 53 decided fields", "| 1 of 53 ("),
+    ):
+        assert told_there in " ".join(told.split())
+        assert in_docs in page
+
+
+def test_example_of_the_docs_is_read_as_they_say() -> None:
+    page = (ROOT / "docs/reading.md").read_text(encoding="utf-8")
+    command, shown, code = re.findall(r"```\w*\n(.*?)```", page, re.DOTALL)[:3]
+    words = command.splitlines()[0].partition("#")[0].split()
+    assert words[:4] == ["python", "-m", "pipeline", "read"]
+    result = read(*words[4:])
+    assert (result.returncode, result.stdout.decode()) == (0, shown)
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    first, *rest = run.stdout.splitlines()
+    assert first.split() == [*shown.split()[1:2], "decided"]
+    assert [line.split()[0] for line in rest] == list(shown.split()[1])
 
 
 def test_formats_tell_the_same(pictures: Path) -> None:
