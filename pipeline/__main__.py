@@ -4,6 +4,7 @@ import ast
 import difflib
 import os
 import runpy
+import signal
 import sys
 from pathlib import Path
 
@@ -86,4 +87,7 @@ def _docstring(file: Path) -> str:
 if __name__ == "__main__":
     if not __package__:
         sys.exit("pipeline: run it in the project's folder, as `python -m pipeline`")
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:  # while modules are imported; then each command has its own way
+        sys.exit(128 + signal.SIGINT)

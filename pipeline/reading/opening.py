@@ -3,6 +3,7 @@
 import io
 import os
 import stat
+import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,19 +12,31 @@ from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from pipeline.runtime.errors import UNREADABLE, PipelineError, reason
 
 # Others that Pillow knows are rare, start a program (EPS), or are no pictures of one page.
 FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 MOST_PIXELS = 80_000_000  # decoded; a telephone takes 12 to 50 million
+# Of formats that are decoded as a whole, and take up to 20 bytes a pixel meanwhile.
+MOST_OF_FORMAT = {"AVIF": 40_000_000, "JPEG2000": 20_000_000, "WEBP": 20_000_000}
 LONGEST_SIDE = 1400  # pixels; of more, digits become slower to find and no easier to read
 DEEP = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")  # modes of more than a byte a pixel
 GREY, COLOURED = 2, 3  # axes
 STRIP = 64  # rows, after reduction
 MOSTLY = 0.9  # of the pixels
-TOO_LARGE = f"more than {MOST_PIXELS // 1_000_000} million pixels: make the picture smaller"
+TOO_LARGE = "more than {} million pixels: make the picture smaller"
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}  # by EXIF's orientation
+DAMAGED = (*UNREADABLE, struct.error)
 
 
 def open_picture(
@@ -43,6 +56,8 @@ def open_picture(
         OSError: The file cannot be read.
     """
     if isinstance(source, Image.Image):
+        if 0 in source.size:
+            raise PipelineError("a picture without pixels")
         return _checked(source)
     if isinstance(source, np.ndarray):
         return _colours(_from_array(source))
@@ -80,9 +95,11 @@ def read_regular(path: Path, most: int) -> bytes:
 def regular_file(path: Path) -> Iterator[BinaryIO]:
     """Open a file; not a pipe, whose other end might never come."""
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(descriptor)
+        raise PipelineError(f"{path}: not a file")
     with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise PipelineError(f"{path}: not a file")
         yield file
 
 
@@ -95,12 +112,12 @@ def _decoded(file: BinaryIO) -> NDArray[np.float32]:
     except (UnidentifiedImageError, Image.DecompressionBombError) as error:
         size = file.seek(0, os.SEEK_END)
         if isinstance(error, Image.DecompressionBombError):
-            raise PipelineError(TOO_LARGE) from error
+            raise PipelineError(TOO_LARGE.format(MOST_PIXELS // 10**6)) from error
         known = ", ".join(FORMATS)
         raise PipelineError(
             f"not a picture of a kind that is read ({known})" if size else "an empty file"
         ) from error
-    except UNREADABLE as error:
+    except DAMAGED as error:
         raise PipelineError(f"a damaged picture: {reason(error)}") from error
 
 
@@ -108,12 +125,14 @@ def _checked(image: Image.Image) -> NDArray[np.float32]:
     """Return somebody's picture as an array, and leave the picture as it is."""
     try:
         return _colours(image.copy())
-    except UNREADABLE as error:
+    except DAMAGED as error:
         raise PipelineError(f"a damaged picture: {reason(error)}") from error
 
 
 def _from_array(array: NDArray[np.generic]) -> Image.Image:
     shape = array.shape
+    if array.size > 4 * MOST_PIXELS:
+        raise PipelineError(TOO_LARGE.format(MOST_PIXELS // 10**6))
     if 0 in shape or not (len(shape) == GREY or (len(shape) == COLOURED and shape[2] in (3, 4))):
         raise PipelineError(
             f"expected shape (height, width) or (height, width, 3 or 4), found {shape}"
@@ -131,14 +150,17 @@ def _are_shares(array: NDArray[Any]) -> bool:
 
 def _colours(image: Image.Image) -> NDArray[np.float32]:
     """Return a picture as an array."""
-    if image.width * image.height > MOST_PIXELS:
-        raise PipelineError(TOO_LARGE)
+    most = MOST_OF_FORMAT.get(image.format or "", MOST_PIXELS)
+    if image.width * image.height > most:
+        raise PipelineError(TOO_LARGE.format(most // 10**6))
     longest = max(image.size)
     image.draft("RGB", (LONGEST_SIDE, LONGEST_SIDE))  # what a JPEG can be decoded smaller to
-    image = _plain(_reduced(image, max(image.size) // LONGEST_SIDE))
+    small = _plain(_reduced(image, max(image.size) // LONGEST_SIDE))
+    turn = _turn_of(image)  # not before it is decoded: a TIFF is turned by that
+    image = small
     if longest > LONGEST_SIDE:
         image.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.BOX)
-    image = ImageOps.exif_transpose(image)
+    image = image if turn is None else image.transpose(turn)
     if image.mode == "F":
         grey = _full_range(np.asarray(image, np.float32))
         return np.repeat(grey[..., np.newaxis], 3, axis=2)
@@ -147,6 +169,14 @@ def _colours(image: Image.Image) -> NDArray[np.float32]:
         return opaque
     alpha = np.asarray(image.getchannel("A"), np.float32)[..., np.newaxis] / np.float32(255)
     return np.asarray(opaque * alpha + np.float32(_paper(opaque, alpha)) * (1 - alpha))
+
+
+def _turn_of(image: Image.Image) -> Image.Transpose | None:
+    """Return how a picture is to be turned; a broken note of it is none."""
+    try:
+        return TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except DAMAGED:
+        return None
 
 
 def _reduced(image: Image.Image, factor: int) -> Image.Image:
@@ -159,7 +189,6 @@ def _reduced(image: Image.Image, factor: int) -> Image.Image:
         bottom = min((row + STRIP) * factor, image.height)
         strip = image.crop((0, row * factor, image.width, bottom))
         small.paste(_plain(strip).reduce(factor), (0, row))
-    small.info["exif"] = image.getexif().tobytes()
     return small
 
 

@@ -125,6 +125,8 @@ class Reader:
         """
         if one and digits is not None:
             raise PipelineError("`digits` is how many a field has; with `one` there is one")
+        if digits is not None and digits < 1:
+            raise PipelineError(f"expected at least one digit, found {digits}")
         threshold = self.thresholds.of(target, kind_of(one=one, counted=digits is not None))
         ink = find_ink(open_picture(image))
         found = found_alone(ink) if one else found_in_field(ink, self._scores, digits)

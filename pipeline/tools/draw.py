@@ -17,6 +17,7 @@ from pathlib import Path
 from pipeline.export.draw_page import draw_page
 from pipeline.reading.reader import CHAMPION, PROJECT, Reader
 from pipeline.runtime.atomic import write_text
+from pipeline.runtime.errors import UNREADABLE, PipelineError
 from pipeline.tools.browser import has_screen
 from pipeline.tools.command_line import run_tool, tool_parser
 
@@ -32,9 +33,13 @@ def written(model: Path) -> Path:
         OSError: The page cannot be written.
     """
     network = Reader(model).network
-    texts = [(ROOM / name).read_text(encoding="utf-8") for name in ("draw.html", "draw.js")]
     page = model / PAGE
-    write_text(page, draw_page(network, *texts))
+    texts = [(ROOM / name).read_text(encoding="utf-8") for name in ("draw.html", "draw.js")]
+    try:
+        html = draw_page(network, *texts)
+    except UNREADABLE as error:
+        raise PipelineError(f"{model}: what the network tells of itself is nonsense") from error
+    write_text(page, html)
     return page
 
 

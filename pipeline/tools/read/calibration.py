@@ -2,20 +2,24 @@
 
 import csv
 import hashlib
+import io
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from pipeline.evaluation.rejection import choose_threshold, decide, fewest_images
+from pipeline.reading.opening import read_regular
 from pipeline.reading.reader import Reader
-from pipeline.reading.thresholds import THRESHOLDS_FILE, kind_of
+from pipeline.reading.thresholds import LARGEST, THRESHOLDS_FILE, checked, kind_of
 from pipeline.reading.verdict import Reading
 from pipeline.runtime.atomic import write_text
 from pipeline.runtime.errors import UNREADABLE, PipelineError, readable, reason
 from pipeline.tools.read.pictures import Task, readings
 
+LARGEST_TABLE = 64 * 2**20  # bytes
 CERTAINTY = 0.9  # as `evaluate` has it
 Known = list[tuple[str, str]]
 
@@ -57,7 +61,7 @@ def calibrate(
             "certainty": CERTAINTY,
             "thresholds": thresholds,
         }
-    if not any(threshold is not None for threshold in reached):
+    if not any(reached) and len(known) < least_pictures(max(targets)):
         print("Nothing is written: the thresholds stay as they were.")
         return False
     path = model / THRESHOLDS_FILE
@@ -74,8 +78,8 @@ def _known(table: Path, names: Sequence[str], *, one: bool) -> Known:
         PipelineError: The table is none, a row says no digits, or a picture is there twice.
     """
     try:
-        with table.open(encoding="utf-8-sig", newline="") as file:
-            rows = [(row["file"], row["digits"]) for row in csv.DictReader(file)]
+        content = io.StringIO(read_regular(table, LARGEST_TABLE).decode("utf-8-sig"), newline="")
+        rows = [(row["file"], row["digits"]) for row in csv.DictReader(content)]
     except KeyError as error:
         raise PipelineError(f"{table}: expected the columns file and digits") from error
     except (*UNREADABLE, csv.Error) as error:
@@ -142,7 +146,7 @@ def _thresholds(
         thresholds[f"{target:g}"] = threshold
         goal = f"At most {100 * target:g}% wrong"
         if threshold is None:
-            print(f"{goal}: {_too_few(len(correct), target)}")
+            print(f"{goal}: {_too_few(len(correct), len(found), target)}")
             continue
         sure = decide(confidence, correct, threshold)
         print(
@@ -152,11 +156,12 @@ def _thresholds(
     return thresholds
 
 
-def _too_few(decidable: int, target: float) -> str:
+def _too_few(decidable: int, pictures: int, target: float) -> str:
     least = least_pictures(target)
-    more = f"it takes at least {least:,} pictures, all of the surest read right"
-    if least > decidable:
-        more = f"it takes at least {least - decidable:,} more such pictures ({least:,} in all)"
+    more = f"it takes at least {least:,} that a threshold may decide, all of the surest read right"
+    if 0 < decidable < least:
+        missing = math.ceil((least - decidable) * pictures / decidable)
+        more = f"it takes about {missing:,} more such pictures ({pictures + missing:,} in all)"
     return f"these pictures are not enough to promise it, nothing is decided; {more}."
 
 
@@ -179,8 +184,10 @@ def _enough(pictures: int, target: float) -> bool:
 def _written(path: Path, fingerprint: str) -> dict[str, object]:
     """Return what was set before for the same network."""
     try:
-        found = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+        found = json.loads(read_regular(path, LARGEST))
+        same = found.pop("network") == fingerprint
+        return {
+            kind: entry for kind, entry in found.items() if same and checked(entry["thresholds"])
+        }
+    except (PipelineError, *UNREADABLE):
         return {}
-    same = isinstance(found, dict) and found.get("network") == fingerprint
-    return found if same else {}

@@ -2,7 +2,7 @@
 
 PICTURE is a file, a folder of them, or - for standard input. A picture shows a field of several
 digits, read line by line, or with --one a single digit. Every picture gets one of three verdicts:
-decided; ask a person, with the reason (and in text and json the next probable digits); not a digit.
+decided; ask a person, with the reason and the next probable digits; not a digit, with the reason.
 A field is as sure as its least sure digit. Tell --digits if you know how many there must be: it is
 the best safeguard, and more is decided.
 

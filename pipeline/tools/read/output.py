@@ -12,7 +12,7 @@ from pipeline.tools.read.pictures import Picture
 
 UNREAD = "not read"  # the verdict on a picture that could not be opened
 ALMOST = 0.9999  # more would be rounded to certainty
-COLUMNS = ["file", "digits", "verdict", "confidence", "reason"]
+COLUMNS = ["file", "digits", "verdict", "confidence", "reason", "others"]
 
 
 def as_line(picture: Picture, width: int) -> str:
@@ -27,12 +27,7 @@ def as_line(picture: Picture, width: int) -> str:
     if found is None:
         return f"{name}  {UNREAD}: {picture.problem}"
     reason = f": {found.reason}" if found.reason else f", {_percent(found.confidence)}"
-    many = len(found.digits) > 1
-    others = "; ".join(
-        f"{f'digit {place}: ' if many else ''}{_others(digit)}"
-        for place, digit in enumerate(found.digits, 1)
-        if digit.others
-    )
+    others = _others(found)
     return f"{name}  {found.text or '-'}  {found.verdict}{reason}{f' ({others})' if others else ''}"
 
 
@@ -40,7 +35,17 @@ def _percent(share: float) -> str:
     return f"{share:.2%}" if share <= ALMOST else f">{ALMOST:.2%}"
 
 
-def _others(digit: Digit) -> str:
+def _others(found: Reading) -> str:
+    """Return the next probable classes of the digits that are not decided."""
+    many = len(found.digits) > 1
+    return "; ".join(
+        f"{f'digit {place}: ' if many else ''}{_other_classes(digit)}"
+        for place, digit in enumerate(found.digits, 1)
+        if digit.others
+    )
+
+
+def _other_classes(digit: Digit) -> str:
     names = " or ".join(f"{name} {share:.0%}" for name, share in digit.others)
     return f"{digit.text} {digit.confidence:.0%}, or {names}"
 
@@ -53,9 +58,9 @@ def as_csv(pictures: Iterable[Picture]) -> str:
     for picture in pictures:
         name, found, problem = _name(picture), picture.reading, picture.problem
         row = (
-            [UNREAD, "", problem]
+            [UNREAD, "", problem, ""]
             if found is None
-            else [found.verdict, f"{found.confidence:.9g}", found.reason]
+            else [found.verdict, f"{found.confidence:.9g}", found.reason, _others(found)]
         )
         writer.writerow([name, found.text if found else "", *row])
     return text.getvalue()

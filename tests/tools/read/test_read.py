@@ -6,8 +6,11 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -153,6 +156,98 @@ def test_exit_code_tells_whether_a_person_is_needed(pictures: Path, tmp_path: Pa
     assert read("--one", *decided, tmp_path / "none.png").returncode == 2
 
 
+def test_folder_that_has_none_or_is_closed_ends_no_other(pictures: Path, tmp_path: Path) -> None:
+    empty, closed = tmp_path / "empty", pictures / "closed"
+    for folder in (empty, closed):
+        folder.mkdir()
+    save(closed / "a.png", 0)
+    closed.chmod(0)
+    try:
+        result = read("--one", empty, pictures)
+    finally:
+        closed.chmod(0o755)
+    assert result.returncode == 2
+    lines = result.stdout.decode().splitlines()
+    assert lines[0].split(maxsplit=1)[1].strip().startswith("not read: a folder without pictures (")
+    assert len(lines) == 12
+    if os.geteuid():  # nothing is closed to root
+        (told,) = (line for line in lines if line.startswith(str(closed)))
+        assert "not read: Permission denied" in told
+
+
+def children(process: int) -> list[int]:
+    """Return the processes that a process has started, but for the one that keeps track."""
+    listed = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    return [
+        int(child)
+        for child in listed
+        if b"resource_tracker" not in Path(f"/proc/{child}/cmdline").read_bytes()
+    ]
+
+
+@pytest.fixture
+def many(tmp_path: Path) -> Path:
+    """Return a folder with 400 pictures."""
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for number in range(400):
+        save(folder / f"{number:03d}.png", number * 7, 100)
+    return folder
+
+
+@pytest.fixture
+def at_work(many: Path) -> Iterator["subprocess.Popen[bytes]"]:
+    """Start to read many pictures, and yield the process when the first are read."""
+    if not Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").exists():
+        pytest.skip("no /proc here; it would have shown the processes that read")
+    command = [sys.executable, "-m", "pipeline", "read", "--one", str(many)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        command, cwd=ROOT, bufsize=0, stdout=pipe, stderr=pipe, start_new_session=True
+    ) as process:
+        assert process.stdout
+        process.stdout.readline()
+        yield process
+        process.kill()
+
+
+SEVERAL = pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="one core reads by one process")
+
+
+@SEVERAL
+def test_picture_after_picture_is_read_though_a_process_is_killed(
+    at_work: "subprocess.Popen[bytes]",
+) -> None:
+    os.kill(children(at_work.pid)[0], signal.SIGKILL)
+    output, _ = at_work.communicate(timeout=PATIENCE)
+    lines = output.decode().splitlines()
+    assert len(lines) == 399
+    assert sum("not read" in line for line in lines) <= 1
+    assert sorted(lines) == lines
+
+
+@SEVERAL
+def test_processes_end_with_the_one_that_started_them(at_work: "subprocess.Popen[bytes]") -> None:
+    started = children(at_work.pid)
+    assert started
+    at_work.kill()
+    at_work.communicate(timeout=PATIENCE)
+    end = time.monotonic() + PATIENCE
+    while any(Path(f"/proc/{child}").exists() for child in started):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+@SEVERAL
+def test_interruption_ends_all_without_traceback(at_work: "subprocess.Popen[bytes]") -> None:
+    started = children(at_work.pid)
+    os.killpg(at_work.pid, signal.SIGINT)
+    _, told = at_work.communicate(timeout=PATIENCE)
+    assert at_work.returncode == 128 + signal.SIGINT
+    assert b"Traceback" not in told
+    assert not any(Path(f"/proc/{child}").exists() for child in started)
+
+
 def test_many_pictures_are_read_by_several_processes_in_the_order_asked_for(tmp_path: Path) -> None:
     names = [tmp_path / f"{number}.png" for number in range(1190, -1, -10)]
     for path in names:
@@ -251,7 +346,6 @@ def test_damaged_thresholds_are_written_anew(model: Path, tmp_path: Path) -> Non
         (["--calibrate", "x", "--digits", "3"], "--calibrate goes with"),
         (["--annotate", "x", "-"], "--annotate needs files"),
         (["--model", "docs", "x"], "no network in docs: expected a folder with a model.onnx"),
-        (["pipeline"], "pipeline: a folder without pictures"),
     ],
 )
 def test_wrong_call_is_a_message(words: list[str], message: str) -> None:
@@ -316,9 +410,23 @@ def test_too_few_pictures_are_told_with_how_many_it_takes(model: Path, tmp_path:
     assert result.returncode == 1
     least = least_pictures(0.05)
     told = result.stdout.decode()
-    assert re.search(rf"it takes at least \d+ more such pictures \({least} in all\)", told)
+    assert re.search(r"it takes about \d+ more such pictures \(\d+ in all\)", told)
+    assert int(re.findall(r"\((\d+) in all", told)[0]) >= least
     assert "Nothing is written" in told
     assert not (model / THRESHOLDS_FILE).exists()
+
+
+def test_pictures_that_contradict_the_thresholds_take_them_away(
+    model: Path, tmp_path: Path
+) -> None:
+    calibrate = ("--one", "--model", model, "--target", "0.1", "--calibrate")
+    assert read(*calibrate, table_of(tmp_path, 120)).returncode == 0
+    assert Reader(model).thresholds.of(None, "one") is not None
+    table = tmp_path / "wrong.csv"
+    rows = ["file,digits", *(f"{number}.png,{(LABELS[number] + 1) % 10}" for number in range(120))]
+    table.write_text("\n".join(rows))
+    assert read(*calibrate, table).returncode == 1
+    assert Reader(model).thresholds.of(None, "one") is None
 
 
 def test_least_pictures_are_the_least() -> None:
