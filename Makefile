@@ -48,7 +48,8 @@ test: $(VENV)/.installed  ## Run the tests of every behaviour, in about nine min
 test-all: $(VENV)/.installed  ## Run all tests, the slow repetitions and fault campaigns too
 	$(RUN) $(PYTEST)
 
-PYTEST := python -m pytest -n 3 --dist worksteal
+# One thread each for the products of small matrices: more would wait for each other.
+PYTEST := OPENBLAS_NUM_THREADS=1 python -m pytest -n 3 --dist worksteal
 # TESTS=slow are those that `make test` leaves out.
 TESTS := not slow
 

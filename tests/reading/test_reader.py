@@ -162,6 +162,53 @@ def test_reason_says_what_is_wrong(reader: Reader) -> None:
     assert other.text == text  # nothing can be cut into a hundred
 
 
+@pytest.mark.parametrize("gap", [20, 80])
+def test_second_digit_makes_the_one_digit_doubtful(reader: Reader, gap: int) -> None:
+    alone, beside = Sheet(140, 420), Sheet(140, 420)
+    for sheet in (alone, beside):
+        sheet.write(MNIST[100], top=14, left=20, size=112)
+    beside.write(MNIST[700], top=14, left=132 + gap, size=112)
+    assert reader.read(alone.picture, one=True).reason == ""
+    found = reader.read(beside.picture, one=True)
+    assert (found.verdict, found.reason) == (Verdict.ASK, "something else is written beside it")
+
+
+def test_bars_alone_may_be_lines(reader: Reader) -> None:
+    bars = np.ones((100, 200))
+    for left in range(20, 180, 30):
+        bars[20:80, left : left + 6] = 0
+    found = reader.read(bars)
+    assert (found.text, found.verdict) == ("111111", Verdict.ASK)
+    assert found.reason == "nothing but bars: perhaps lines"
+    assert reader.read(bars, digits=6).reason != found.reason
+
+
+@pytest.mark.parametrize("side", [84, 400, 1000])
+def test_bold_digits_in_a_shadow_are_read_at_any_size(reader: Reader, side: int) -> None:
+    rng = np.random.default_rng(0)
+    right = 0
+    for number in range(0, 5000, 250):
+        digit = Image.fromarray(IMAGES[number]).resize((side, side), Image.Resampling.BICUBIC)
+        picture = (1 - 0.75 * np.asarray(digit) / 255) * np.linspace(1, 0.5, side)
+        picture = np.clip(picture + rng.normal(0, 0.01, picture.shape), 0, 1)
+        right += reader.read(picture, one=True).text == str(LABELS[number])
+    assert right >= 18
+
+
+@pytest.mark.parametrize("one", [True, False])
+@pytest.mark.parametrize("length", [10, 300, 1200])
+@pytest.mark.parametrize("thickness", [1, 2])
+def test_hair_lines_are_read_at_any_length(
+    reader: Reader, length: int, thickness: int, *, one: bool
+) -> None:
+    paper = np.ones((length + 40, 100 + length // 2))
+    paper[20 : 20 + length, 50 : 50 + thickness] = 0
+    for picture in (paper, paper.T, 1 - 0.1 * (1 - paper)):
+        reader.read(picture, one=one)
+    if one:
+        assert reader.read(paper, one=True).text == "1"
+
+
 @pytest.mark.parametrize(("row", "tall", "wide"), [(72, 7, 7), (50, 5, 18)], ids=["point", "dash"])
 def test_mark_among_digits_makes_the_number_doubtful(
     reader: Reader, row: int, tall: int, wide: int
