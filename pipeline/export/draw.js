@@ -253,7 +253,7 @@ function mnistImages(ink) {
 
 // ---------- ink: pipeline/reading/ink.py
 
-const FEWEST_PIXELS = 40, CLEAR = 0.95, UNEVEN = 0.12, LEAST_CONTRAST = 0.06, MORE_INK = 1.3;
+const FEWEST_PIXELS = 40, CLEAR = 0.95, UNEVEN = 0.12, LEAST_CONTRAST = 0.06, MORE_INK = 1.3, LARGEST_GRAIN = 40, DENSE = 0.15, MOST_LEVELS = 3;
 
 function range(values) {
   let low = Infinity, high = -Infinity;
@@ -383,14 +383,36 @@ function abovePaper(bright, dark) {
   return bright.data.map((value, place) => Math.max(0, value - paper[place]) / (dark ? Math.max(1 - paper[place], 0.15) : 1));
 }
 
+// Whether most of a mask is solid; or, where there is little, in parts larger than noise.
+function hangsTogether(mask) {
+  const count = (data) => data.reduce((sum, value) => sum + value, 0), all = count(mask.data), size = mask.data.length;
+  const grain = Math.min(LARGEST_GRAIN, Math.floor(size / 5000));
+  if (!grain) return true;
+  if (all > DENSE * size) {
+    const thin = filtered(mask, 1, false, (values) => Math.min(...values));
+    return count(filtered(thin, 1, false, (values) => Math.max(...values)).data) > 0.5 * all;
+  }
+  return connected(mask).parts.reduce((sum, part) => sum + (part.area >= grain ? part.area : 0), 0) > 0.5 * all;
+}
+
+// Otsu's, again above it while what is above is noise.
+function threshold(image) {
+  let level = otsu(image.data), inked = image.data.filter((value) => value > level);
+  for (let round = 0; round < MOST_LEVELS && inked.length; round++) {
+    if (hangsTogether(masked(image, (value) => value > level))) break;
+    level = otsu(inked);
+    inked = image.data.filter((value) => value > level);
+  }
+  return inked.length ? Math.max(level, 0.38 * percentile(inked, 75)) : level;
+}
+
 // How sure each pixel is ink, of channels red, green and blue: above 0.5 it is.
 function findInk(colours) {
   const { width, height } = colours[0];
   const luma = { width, height, data: colours[0].data.map((red, place) => 0.299 * red + 0.587 * colours[1].data[place] + 0.114 * colours[2].data[place]) };
   const dark = inkIsDark(luma), chosen = clearest([luma, ...colours], dark);
   const ink = abovePaper({ width, height, data: chosen.data.map((value) => (dark ? 1 - value : value)) }, dark);
-  const otsus = otsu(ink), inked = ink.filter((value) => value > otsus);
-  const level = inked.length ? Math.max(otsus, 0.38 * percentile(inked, 75)) : otsus;
+  const level = threshold({ width, height, data: ink });
   return { width, height, data: level < LEAST_CONTRAST / 2 ? new Float32Array(ink.length) : ink.map((value) => Math.min(1, value / (2 * level))) };
 }
 

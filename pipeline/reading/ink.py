@@ -15,6 +15,9 @@ LEAST_CONTRAST = 0.06  # of ink against paper, where black and white are 1 apart
 # Light is uneven if the paper's brightness changes by more than this, as a share of the ink's.
 UNEVEN = 0.12
 MORE_INK = 1.3  # times the ink; with more of it the strokes were hollow before
+LARGEST_GRAIN = 40  # pixels; what is smaller may be noise
+DENSE = 0.15  # of the picture
+MOST_LEVELS = 3
 CLEAR = 0.95  # separability of what needs no correction of the light
 
 
@@ -123,11 +126,29 @@ def paper_of(bright: Grey) -> Grey:
 def threshold(ink: Grey) -> float:
     """Return from which value on a pixel is ink: Otsu's, but at least 0.38 of the ink's own level.
 
-    Where ink is rare, Otsu's threshold lies too close to the paper.
+    Where ink is rare, Otsu's threshold lies too close to the paper; in its noise if that is
+    strong. Ink hangs together and noise does not: so it is applied again to what lies above.
     """
     level = otsu(ink)
+    for _ in range(MOST_LEVELS):
+        inked = ink[ink > level]
+        if not inked.size or hangs_together(ink > level):
+            break
+        level = otsu(inked)
     inked = ink[ink > level]
     return max(level, 0.38 * float(np.percentile(inked, 75))) if inked.size else level
+
+
+def hangs_together(mask: Mask) -> bool:
+    """Return whether most of it is solid; or, where there is little, in parts larger than noise."""
+    grain = min(LARGEST_GRAIN, mask.size // 5000)
+    if not grain:  # of so few pixels that strokes are as thin as noise
+        return True
+    if mask.mean() > DENSE:  # even grains of noise touch each other
+        return bool(ndimage.binary_opening(mask, np.ones((3, 3))).sum() > 0.5 * mask.sum())
+    labels, _ = ndimage.label(mask, np.ones((3, 3)))
+    areas = np.bincount(labels[mask])
+    return bool(areas[areas >= grain].sum() > 0.5 * mask.sum())
 
 
 def separability(values: Grey) -> float:

@@ -23,9 +23,8 @@ from pipeline.reading.verdict import Verdict
 from pipeline.runtime.errors import PipelineError
 from pipeline.tools.demo import digits
 
-pytestmark = pytest.mark.slow
-BYTES = settings(max_examples=1_000_000 if FULL else 3000, deadline=None, derandomize=not FULL)
-INK = settings(max_examples=20_000 if FULL else 300, deadline=None, derandomize=not FULL)
+BYTES = settings(max_examples=1_000_000 if FULL else 500, deadline=None, derandomize=not FULL)
+INK = settings(max_examples=20_000 if FULL else 60, deadline=None, derandomize=not FULL)
 MOST_MEMORY = 500 * 10**6  # bytes, all of a process, for 50 million pixels
 READER = Reader()
 DIGIT = Image.fromarray(255 - digits()[0][3])
@@ -97,6 +96,7 @@ def test_any_strokes_are_read(seed: int, how: dict[str, Any]) -> None:
         assert len(found.digits) == how.get("digits", 1 if how.get("one") else len(found.digits))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "I;16", "CMYK"])
 def test_fifty_million_pixels_are_read_in_bounded_memory(mode: str, tmp_path: Path) -> None:
     if not Path("/proc/self/status").exists():
@@ -119,6 +119,7 @@ def test_fifty_million_pixels_are_read_in_bounded_memory(mode: str, tmp_path: Pa
     assert int(done.stdout) * 1024 < MOST_MEMORY
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("one", [True, False])
 def test_a_million_specks_are_read_in_bounded_time(*, one: bool) -> None:
     specks = np.zeros((1400, 1400), np.uint8)

@@ -13,6 +13,7 @@ from no_digits import pictures
 from numpy.typing import NDArray
 from paper import BLUE, Sheet, row_of_digits
 from PIL import Image
+from scipy import ndimage
 from sklearn.datasets import load_digits
 
 from pipeline.reading import Reader
@@ -193,6 +194,19 @@ def test_bold_digits_in_a_shadow_are_read_at_any_size(reader: Reader, side: int)
         picture = np.clip(picture + rng.normal(0, 0.01, picture.shape), 0, 1)
         right += reader.read(picture, one=True).text == str(LABELS[number])
     assert right >= 18
+
+
+def test_pencil_is_read_in_the_noise_of_a_camera(reader: Reader) -> None:
+    rng = np.random.default_rng(0)
+    right = 0
+    for number in range(0, 5000, 250):
+        digit = Image.fromarray(IMAGES[number]).resize((250, 250), Image.Resampling.BICUBIC)
+        picture = np.full((400, 350), 0.85)
+        picture[75:325, 50:300] -= 0.3 * (np.asarray(digit) > 100)
+        seen = ndimage.gaussian_filter(picture * np.linspace(1, 0.6, 350), 1)
+        seen += ndimage.gaussian_filter(rng.normal(0, 0.04, seen.shape), 0.8)
+        right += reader.read(np.clip(seen, 0, 1), one=True).text == str(LABELS[number])
+    assert right >= 15
 
 
 @pytest.mark.parametrize("one", [True, False])
