@@ -5,12 +5,10 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
-from pipeline.export.construction import BOX, working_size
 from pipeline.export.resampling import sheared
 from pipeline.reading.lines import has_marks, lines_of_digits, slant_of
-from pipeline.reading.pieces import Labels, Piece, at_edge, connected_parts, one_digit
+from pipeline.reading.pieces import Labels, Piece, at_edge, connected_parts, flaw_of, one_digit
 from pipeline.reading.rules import without_rules
 from pipeline.reading.touching import Scores, Way, largest_parts, ways_to_cut, ways_together
 
@@ -22,13 +20,9 @@ TOO_WIDE = 1.6  # widths per height
 # A piece as wide as this may be several digits: per height of its line, or per median width in it.
 WIDE, CROWDED = 0.85, 1.5
 FEW = 100  # pieces of a field; of more, none is cut: that would take too long
-THICKEST = 8  # pixels of the 20 that a digit fills; a pen's stroke is thinner
-MOST_STROKES = 8  # of a broken digit, but for specks
-SPECK = 0.02  # of the ink
 LEFT_OUT = 4.0  # what leaving out a piece costs, as a logarithm of a probability
 BESIDE = 0.25  # of the ink of the one digit; so much more of it makes that doubtful
 BAR = 0.3  # widths per height; a 1, or a line
-INSIDE = 0.1  # of the ink, in a ring of it; a 0 has less
 
 
 class Found(NamedTuple):
@@ -190,18 +184,3 @@ def _ink_of(piece: Piece, ink: Grey, labels: Labels) -> Grey:
     """Return the ink of a piece alone, as large as the rectangle around it."""
     place = (slice(piece.top, piece.bottom), slice(piece.left, piece.right))
     return np.where(np.isin(labels[place], piece.parts), np.maximum(ink[place], 0.51), 0)
-
-
-def flaw_of(ink: Grey) -> str:
-    """Return why a piece of ink cannot be a digit; empty if it can."""
-    digit = working_size(ink)
-    labels, _ = ndimage.label(digit, np.ones((3, 3)))
-    areas = np.bincount(labels[digit])
-    if (areas > SPECK * digit.sum()).sum() > MOST_STROKES:
-        return "too many parts for a digit"
-    thickest = 2 * float(ndimage.distance_transform_edt(np.pad(digit, 1)).max())
-    if thickest > THICKEST * max(digit.shape) / BOX:
-        return "not written with a pen"
-    main = labels == areas.argmax()
-    inside = ndimage.binary_fill_holes(main) & digit & ~main
-    return "a ring with something inside" if inside.sum() > INSIDE * digit.sum() else ""

@@ -1,4 +1,4 @@
-"""Find the connected parts of ink in a picture, and which of them are its one digit."""
+"""Find the connected parts of ink, which of them are the one digit, and what can be no digit."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -7,10 +7,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from pipeline.export.construction import BOX, working_size
+
 Mask = NDArray[np.bool_]
 Labels = NDArray[np.int32]
 
 MOST_PARTS = 400  # the largest ones; a page with more of them is no field of digits
+THICKEST = 8  # pixels of the 20 that a digit fills; a pen's stroke is thinner
+MOST_STROKES = 8  # of a broken digit, but for specks
+SPECK = 0.02  # of the ink
+INSIDE = 0.1  # of the ink, in a ring of it; a 0 has less
 ALL_SIDES = np.ones((3, 3))
 
 
@@ -122,3 +128,18 @@ def gaps(one: Piece, other: Piece) -> tuple[int, int]:
         max(one.left, other.left) - min(one.right, other.right),
         max(one.top, other.top) - min(one.bottom, other.bottom),
     )
+
+
+def flaw_of(ink: NDArray[np.float32]) -> str:
+    """Return why a piece of ink cannot be a digit; empty if it can."""
+    digit = working_size(ink)
+    labels, _ = ndimage.label(digit, ALL_SIDES)
+    areas = np.bincount(labels[digit])
+    if (areas > SPECK * digit.sum()).sum() > MOST_STROKES:
+        return "too many parts for a digit"
+    thickest = 2 * float(ndimage.distance_transform_edt(np.pad(digit, 1)).max())
+    if thickest > THICKEST * max(digit.shape) / BOX:
+        return "not written with a pen"
+    main = labels == areas.argmax()
+    inside = ndimage.binary_fill_holes(main) & digit & ~main
+    return "a ring with something inside" if inside.sum() > INSIDE * digit.sum() else ""
