@@ -9,6 +9,7 @@ further down this list (CONTRIBUTING.md has the arrows), and never one that is a
 - ``studies/results``: tables, summaries and pictures of the studies
 - ``reading``: digits in people's pictures, with a verdict on each
 - ``report``: the figures and the page of a run
+- ``jobs``: commands in folders of their own, several at once, here or on a cluster
 - ``history``: results in Git and DVC: revisions, how they were made, whether they are stale
 - ``export``: a network for use elsewhere: its file, its model card, the form of its images
 - ``training``: the training loop: recipe, distorted images, epochs, checkpoints

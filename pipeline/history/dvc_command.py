@@ -11,9 +11,16 @@ from typing import IO
 
 
 def dvc_environment() -> dict[str, str]:
-    """Return this process's variables, with this Python as the ``python`` of the stages."""
+    """Return this process's variables, with this Python as the ``python`` of the stages.
+
+    A folder in MNIST_MIRROR, which may be relative to the current one, is found from everywhere.
+    """
     folders = [str(Path(sys.executable).parent), os.environ.get("PATH", "")]
-    return dict(os.environ) | {"PATH": os.pathsep.join(folders)}
+    variables = dict(os.environ) | {"PATH": os.pathsep.join(folders)}
+    mirror = variables.get("MNIST_MIRROR", "").strip()
+    if mirror and Path(mirror).is_dir():
+        variables["MNIST_MIRROR"] = str(Path(mirror).absolute())
+    return variables
 
 
 def run_dvc(

@@ -5,16 +5,28 @@ Each setting is trained with each seed. A training adds a row to studies/search.
 network, seed, threads and recipe in full, then the loss and the accuracy on the validation images
 at its end. What has a row is not trained again, so an interrupted search goes on where it was. Code
 and data are not part of a row: after a change of those, delete the file.
+
+With --jobs or --scheduler several trainings run at once, each in a folder of its own and with as
+many slots as train.threads says (docs/scaling.md).
 """
 
 import argparse
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pandas as pd
 from pydantic import ConfigDict, Field, ValidationError
 
+from pipeline.jobs.box import FILES, OUTPUT, described, forget
+from pipeline.jobs.job import Job
+from pipeline.jobs.options import add_place_options, open_place, template
+from pipeline.jobs.pool import Finished, Pool
 from pipeline.model.backend import keras, pin
 from pipeline.runtime.atomic import write_text
 from pipeline.runtime.command import clear_ending
@@ -27,6 +39,10 @@ from pipeline.training.loop import TrainParams, train_network
 from pipeline.training.recipe import Recipe
 
 SCORES = ["val_loss", "val_accuracy"]
+ROW = "row.json"  # where a training that runs apart leaves its row
+
+Row = dict[str, str]
+Trainings = Callable[[Sequence[TrainParams], Sequence[int]], Iterator[tuple[int, Row]]]
 
 
 class Setting(Section):
@@ -57,41 +73,126 @@ class SearchParams(Section):
 
 def search(
     params: SearchParams,
+    trainings: Trainings | None = None,
     *,
-    train_images: Path = Path("data/processed/train_images.npy"),
-    train_labels: Path = Path("data/processed/train_labels.npy"),
-    validation_images: Path = Path("data/processed/validation_images.npy"),
-    validation_labels: Path = Path("data/processed/validation_labels.npy"),
     table: Path = Path("search.csv"),
 ) -> None:
     """Add the missing rows to the table, and print the mean scores of every setting in it.
+
+    Args:
+        params: What is tried.
+        trainings: Trains what is missing; by default one after the other, in this process.
+        table: Where the rows are; each is written at once.
 
     Raises:
         PipelineError: A setting is no recipe, or cannot be trained, or the table is damaged.
         OSError: A file cannot be read or written.
     """
+    tries = all_tries(params)
+    wanted = [as_row(one) for one in tries]
+    columns = [*wanted[0], *SCORES]
+    before = read_rows(table, columns)
+    missing = [
+        number
+        for number, row in enumerate(wanted)
+        if row not in wanted[:number] and not any(row.items() <= done.items() for done in before)
+    ]
+    found: dict[int, Row] = {}
+    rows = before
+    for number, row in (trainings or train_here)(tries, missing):
+        found[number] = row
+        rows = [*before, *(found[key] for key in sorted(found))]
+        write_text(table, pd.DataFrame(rows)[columns].to_csv(index=False, lineterminator="\n"))
+    print(mean_scores(rows).to_string())
+
+
+def all_tries(params: SearchParams) -> list[TrainParams]:
+    """Return every setting with every seed.
+
+    Raises:
+        PipelineError: A setting is no recipe.
+    """
     base = load_section("train", TrainParams, PIPELINE_PARAMS, recipe=params.base)
-    tries = [
+    return [
         base.model_copy(update={"recipe": varied(base.recipe, changes, number), "seed": seed})
         for number, setting in enumerate(params.settings)
         for changes in [setting.model_extra or {}]
         for seed in setting.seeds or params.seeds
     ]
-    columns = [*as_row(base), *SCORES]
-    rows = read_rows(table, columns)
-    pin(base.threads)
-    training = load_examples(train_images, train_labels)
-    validation = load_examples(validation_images, validation_labels)
-    for number, one in enumerate(tries, 1):
-        row = as_row(one)
-        if any(row.items() <= done.items() for done in rows):
-            continue
-        print(f"{number} of {len(tries)}: {', '.join(f'{k} {v}' for k, v in row.items() if v)}")
-        _, curves = train_network(training, validation, one)
+
+
+def train_here(tries: Sequence[TrainParams], missing: Sequence[int]) -> Iterator[tuple[int, Row]]:
+    """Train those tries in this process, and yield the number and the row of each.
+
+    Raises:
+        PipelineError: One cannot be trained.
+        OSError: The examples cannot be read.
+    """
+    if not missing:
+        return
+    pin(tries[0].threads)
+    folder = Path("data/processed")
+    training = load_examples(folder / "train_images.npy", folder / "train_labels.npy")
+    validation = load_examples(folder / "validation_images.npy", folder / "validation_labels.npy")
+    for number in missing:
+        row = as_row(tries[number])
+        _tell(number, len(tries), row)
+        _, curves = train_network(training, validation, tries[number])
         keras.utils.clear_session()  # else the networks tried before would stay in memory
-        rows.append(row | {score: f"{curves[score].iloc[-1]:.6g}" for score in SCORES})
-        write_text(table, pd.DataFrame(rows)[columns].to_csv(index=False, lineterminator="\n"))
-    print(mean_scores(rows).to_string())
+        yield number, row | {score: f"{curves[score].iloc[-1]:.6g}" for score in SCORES}
+
+
+def _tell(number: int, total: int, row: Row) -> None:
+    print(f"{number + 1} of {total}: {', '.join(f'{k} {v}' for k, v in row.items() if v)}")
+
+
+def train_in_pool(
+    pool: Pool, template: Job, tries: Sequence[TrainParams], missing: Sequence[int]
+) -> Iterator[tuple[int, Row]]:
+    """Train those tries at once, as far as there are machines; otherwise as ``train_here``.
+
+    Args:
+        pool: Where jobs run.
+        template: A job without commands.
+        tries: All of them.
+        missing: The numbers of those to be trained.
+    """
+    root = Path.cwd().parent
+    needed = [*root.glob("pipeline/**/*.py"), *root.glob("data/processed/*_*.npy")]
+    needed += [root / PARAMS_FILE, root / "studies" / PARAMS_FILE]
+    job = replace(
+        template,
+        folder="studies",
+        files={path.relative_to(root).as_posix(): described(path) for path in needed},
+        links={"studies/pipeline": "../pipeline", "studies/data": "../data"},
+        outs=[f"studies/{ROW}"],
+        places=[str(root)],
+    )
+    names = {f"{number + 1} of {len(tries)}": number for number in missing}
+    for name, number in names.items():
+        command = f"python -m pipeline study search --row {number}"
+        pool.submit(replace(job, name=name, commands=[command]), tries[number].threads)
+    while names:
+        for finished in pool.ended():
+            row = read_row(finished)
+            number = names.pop(finished.name)
+            _tell(number, len(tries), row)
+            yield number, row
+
+
+def read_row(finished: Finished) -> Row:
+    """Return the row that a job has written, and remove its folder.
+
+    Raises:
+        PipelineError: It failed.
+    """
+    box = Path(finished.ended.box)
+    if finished.ended.state == "failed":
+        output = (box / OUTPUT).read_text(encoding="utf-8") if finished.ended.box else ""
+        raise PipelineError(f"{finished.name}: {finished.ended.reason}\n{output}".rstrip())
+    row: Row = json.loads((box / FILES / "studies" / ROW).read_text(encoding="utf-8"))
+    forget(finished.ended.box)
+    return row
 
 
 def varied(base: Recipe, changes: dict[str, Any], number: int) -> Recipe:
@@ -112,7 +213,7 @@ def varied(base: Recipe, changes: dict[str, Any], number: int) -> Recipe:
         raise PipelineError(f"{PARAMS_FILE}: {place}: {problem['msg']}") from error
 
 
-def as_row(params: TrainParams) -> dict[str, str]:
+def as_row(params: TrainParams) -> Row:
     """Return the network and its recipe as texts by column; what is off is an empty text."""
     recipe = params.recipe.model_dump()
     distortion = recipe.pop("distortion") or dict.fromkeys(Strength.model_fields)
@@ -123,7 +224,7 @@ def as_row(params: TrainParams) -> dict[str, str]:
     return {name: "" if value is None else str(value) for name, value in values.items()}
 
 
-def read_rows(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
+def read_rows(path: Path, columns: Sequence[str]) -> list[Row]:
     """Return the rows of the table; none where there is no file yet.
 
     Raises:
@@ -139,7 +240,7 @@ def read_rows(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     return [dict(row) for _, row in table.iterrows()]
 
 
-def mean_scores(rows: Sequence[dict[str, str]]) -> pd.DataFrame:
+def mean_scores(rows: Sequence[Row]) -> pd.DataFrame:
     """Return the mean scores over the seeds, by setting, best accuracy first."""
     table = pd.DataFrame(rows).astype(dict.fromkeys(SCORES, float))
     # Columns in which all settings agree would only fill the screen.
@@ -155,15 +256,29 @@ def mean_scores(rows: Sequence[dict[str, str]]) -> pd.DataFrame:
 
 
 def main() -> None:
-    """Parse the command line, which knows only ``--help``, and search."""
-    argparse.ArgumentParser(
+    """Parse the command line, and search."""
+    parser = argparse.ArgumentParser(
         prog="python -m pipeline study search",
         description=__doc__,
         epilog="Exit codes: 0 done, 1 failed, with the reason in one line.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    ).parse_args()
+    )
+    add_place_options(parser, "one training after the other, in this process")
+    parser.add_argument("--row", type=int, metavar="N", help=f"train only this one, into {ROW}")
+    given = parser.parse_args()
     with clear_ending("search"):
-        search(load_section("search", SearchParams))
+        params = load_section("search", SearchParams)
+        if given.row is not None:
+            (_, row), *_ = train_here(all_tries(params), [given.row])
+            write_text(Path(ROW), json.dumps(row))
+        elif given.jobs or given.scheduler:
+            with (
+                TemporaryDirectory() as scratch,
+                closing(Pool(partial(open_place, given, Path(scratch), print), print)) as pool,
+            ):
+                search(params, partial(train_in_pool, pool, template(given)))
+        else:
+            search(params)
 
 
 if __name__ == "__main__":

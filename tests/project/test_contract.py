@@ -121,7 +121,8 @@ def undeclared(module: Path, requirements: list[str]) -> list[str]:
 
 def test_packages_that_the_code_imports_are_declared() -> None:
     project = PYPROJECT["project"]
-    requirements = [*project["dependencies"], *project["optional-dependencies"]["jax"]]
+    extras = project["optional-dependencies"]
+    requirements = [*project["dependencies"], *extras["cluster"], *extras["jax"]]
     commands = [module for module in HOUSE.modules if HOUSE.is_command(module)]
     assert [found for module in commands for found in undeclared(module, requirements)] == []
 

@@ -127,7 +127,7 @@ def test_every_locked_package_has_hashes_and_no_address() -> None:
     [
         (
             "requirements.lock",
-            [*PROJECT["dependencies"], *EXTRAS["jax"], *EXTRAS["s3"], *GROUPS["dev"]],
+            [*PROJECT["dependencies"], *EXTRAS["cluster"], *EXTRAS["s3"], *GROUPS["dev"]],
         ),
         ("requirements-gpu.lock", [*PROJECT["dependencies"], *EXTRAS["gpu"], *EXTRAS["s3"]]),
         ("requirements-tools.lock", GROUPS["tools"]),

@@ -55,9 +55,6 @@ def _environment(scratch: Path) -> dict[str, str]:
     """Return this process's variables, changed so that DVC and the stages keep to the clone."""
     variables = without_repository(dvc_environment())
     variables["DVC_SITE_CACHE_DIR"] = str(scratch / "dvc")
-    mirror = variables.get("MNIST_MIRROR", "").strip()
-    if mirror and Path(mirror).is_dir():  # it may be relative to this folder
-        variables["MNIST_MIRROR"] = str(Path(mirror).absolute())
     # The stages import the clone's modules, not those of the workspace.
     variables.pop("PYTHONSAFEPATH", None)
     paths = variables.pop("PYTHONPATH", "").split(os.pathsep)

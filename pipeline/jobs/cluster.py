@@ -1,0 +1,211 @@
+"""Jobs on a Dask cluster that is there already; no file system need be shared with it."""
+
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from concurrent.futures import CancelledError
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from threading import Event, Lock
+from typing import Any
+
+from pipeline.jobs import box, dask_worker, job, surroundings, worker
+from pipeline.jobs.job import Ended, Job
+from pipeline.jobs.pool import Machine, MachineLost, PlaceLost
+from pipeline.jobs.surroundings import clock_error, differences
+from pipeline.jobs.transfer import fetch, send
+from pipeline.jobs.worker import Stopped
+from pipeline.runtime.errors import PipelineError, reason
+
+TIMEOUT = 10  # seconds in which a scheduler has to answer
+POLL = 0.5  # seconds after which a call to a worker is looked at again
+SENDS = 3  # times that a worker may say that it lacks a file
+BY_VALUE = (box, dask_worker, job, surroundings, worker)  # what a worker gets of this project
+
+
+class Cluster:
+    """The workers of a Dask scheduler."""
+
+    def __init__(
+        self, address: str, scratch: Path, tell: Callable[[str], None], *, locked: set[str] | None
+    ) -> None:
+        """Connect to a scheduler.
+
+        Args:
+            address: Such as ``tcp://10.0.0.1:8786``; for ``tls://``, Dask's own configuration
+                names the certificates.
+            scratch: A folder on this machine, where the files of jobs arrive.
+            tell: Is called with a line for the user, about a worker.
+            locked: Packages that have to be the same as here; None accepts every worker.
+
+        Raises:
+            PipelineError: Dask is not installed, or no scheduler answers.
+        """
+        self._address = address
+        self._scratch = scratch
+        self._tell = tell
+        self._locked = locked
+        self._stopped = Event()
+        self._machines: dict[str, Machine] = {}
+        self._refused: set[str] = set()
+        self._stores: dict[str, str] = {}
+        self._sending: defaultdict[str, Lock] = defaultdict(Lock)
+        self._client = _connect(address)
+
+    @property
+    def dashboard(self) -> str:
+        """The address of Dask's own page about the cluster; "" where there is none."""
+        services = self._client.scheduler_info().get("services", {})
+        return str(self._client.dashboard_link) if "dashboard" in services else ""
+
+    def machines(self) -> Mapping[str, Machine]:
+        """Return the workers that may be used, by their addresses.
+
+        Raises:
+            PipelineError: Every worker is refused.
+            PlaceLost: The scheduler is gone.
+        """
+        self._check_scheduler()
+        workers = self._client.scheduler_info(n_workers=-1)["workers"]
+        new = workers.keys() - self._machines.keys() - self._refused
+        if new:
+            self._admit({address: workers[address] for address in new})
+        self._machines = {a: one for a, one in self._machines.items() if a in workers}
+        if workers and workers.keys() <= self._refused:
+            raise PipelineError(
+                f"{self._address}: none of its workers has the environment of this machine. "
+                "Install the same lock file there, or use --any-environment"
+            )
+        return self._machines
+
+    def _admit(self, new: Mapping[str, Any]) -> None:
+        """Ask workers for their surroundings, and take those that have the right ones."""
+        here, before = surroundings.surroundings(), time.time()
+        try:
+            answers = self._client.run(dask_worker.look_around, workers=list(new))
+        except OSError:  # one has died meanwhile; the others are asked again
+            return
+        after = time.time()
+        for address, (there, store) in answers.items():
+            name = f"{there['host']} ({address})"
+            wrong = clock_error(before, there["clock"], after)
+            if wrong:
+                way = "ahead" if wrong > 0 else "behind"
+                self._tell(
+                    f"{name}: its clock is {abs(wrong):.0f} seconds {way}. No result depends on "
+                    "it, but certificates and the times in logs do"
+                )
+            found = [] if self._locked is None else differences(here, there, self._locked)
+            if found:
+                self._refused.add(address)
+                self._tell(f"{name}: refused: {', '.join(found)}")
+                continue
+            self._stores[address] = store
+            gpus = int(new[address].get("resources", {}).get("GPU", 0))
+            self._machines[address] = Machine(there["host"], int(new[address]["nthreads"]), gpus)
+
+    def _check_scheduler(self) -> None:
+        if self._client.status != "running":
+            raise PlaceLost(
+                f"{self._address}: the scheduler is gone. What had ended is recorded: run this "
+                "again, with a scheduler that runs, and it goes on from there"
+            )
+
+    def run(self, job: Job, address: str, gpu: int | None) -> Ended:
+        """Run a job on a worker, and bring back what it wrote.
+
+        Raises:
+            MachineLost: The worker died, or its disk is full.
+            PipelineError: A file changed on its way.
+            PlaceLost: The scheduler is gone.
+            Stopped: The cluster was closed.
+        """
+        call = partial(self._call, address)
+        sent = replace(job, stores=[*job.stores, *self._beside(address)])
+        ended = call(dask_worker.work, sent, gpu)
+        for _ in range(SENDS):
+            if ended.state == "missing":
+                with self._sending[address]:  # else two jobs would send the same files
+                    send(call, job, ended.missing)
+                ended = call(dask_worker.work, sent, gpu)
+        match ended.state:
+            case "broken":
+                raise MachineLost(ended.reason)
+            case "missing":
+                raise MachineLost("it loses what it is sent")
+        return fetch(call, ended, self._scratch)
+
+    def _beside(self, address: str) -> list[str]:
+        """Return the stores of the other workers on a worker's machine."""
+        machines = self._machines
+        if address not in machines:
+            raise MachineLost("the worker died")
+        name = machines[address].name
+        others = [other for other, machine in machines.items() if machine.name == name]
+        return [self._stores[other] for other in others if other != address]
+
+    def _call(self, address: str, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Call a function on a worker and return what it returns.
+
+        Raises:
+            MachineLost: The worker has died, or has no room on its disk.
+            PlaceLost: The scheduler is gone.
+            Stopped: The cluster was closed.
+        """
+        # Dask sends a function by its name where it can, and a worker has not this project's code;
+        # one without a name goes by value, with all that it uses.
+        future = self._client.submit(
+            lambda: function(*arguments), workers=[address], allow_other_workers=False, pure=False
+        )
+        try:
+            return self._wait(future, address)
+        except OSError as error:
+            self._check_scheduler()
+            raise MachineLost(reason(error)) from error
+        finally:
+            if self._client.status == "running":
+                future.cancel()
+
+    def _wait(self, future: Any, address: str) -> Any:
+        from distributed import KilledWorker
+
+        while not self._stopped.is_set():
+            self._check_scheduler()
+            if address not in self._machines:
+                raise MachineLost("the worker died")
+            try:
+                return future.result(timeout=POLL)
+            except TimeoutError:
+                continue
+            except (CancelledError, KilledWorker) as error:
+                self._check_scheduler()
+                raise MachineLost("the worker died") from error
+        raise Stopped
+
+    def close(self) -> None:
+        """Cancel what runs, and leave the cluster as it was."""
+        self._stopped.set()
+        self._client.close(timeout=TIMEOUT)
+
+
+def _connect(address: str) -> Any:
+    """Return a client of a scheduler."""
+    try:
+        import cloudpickle
+        from distributed import Client
+    except ImportError as error:
+        raise PipelineError(
+            "--scheduler needs Dask: install the extra `cluster` of this project, or use --jobs"
+        ) from error
+    for module in BY_VALUE:
+        cloudpickle.register_pickle_by_value(module)
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    try:
+        return Client(address, timeout=TIMEOUT, set_as_default=False)
+    except (OSError, ValueError, TypeError, RuntimeError) as error:
+        raise PipelineError(
+            f"{address}: no scheduler of Dask answers there within {TIMEOUT} seconds: "
+            f"{reason(error)}"
+        ) from error

@@ -1,0 +1,69 @@
+"""A job, and how it ended: what travels between this machine and a worker."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Job:
+    """Commands, and all that they may read.
+
+    Every path is relative to the folder in which the job runs, its box.
+
+    Attributes:
+        name: For people.
+        commands: One after the other, by a shell.
+        shell: Its absolute path; where there is no such file, it is ``/bin/sh``.
+        folder: Where the commands run.
+        root: The root folder of the DVC project.
+        files: MD5 and whether it is executable, by path, of each file that is put there.
+        links: The targets of symbolic links to folders, by path.
+        outs: The files and folders that the commands must write.
+        variables: Of the environment, beside those of the worker.
+        replaced: Beginnings of the names of variables that the commands do not get from the worker.
+        kept: Beginnings of names among those that they get from it all the same.
+        places: Absolute paths of folders where a file may be found by its path in the box.
+        caches: Absolute paths of caches of DVC, where it may be found by its MD5.
+        stores: Absolute paths of folders of drivers and workers, where it may be found by its MD5.
+    """
+
+    name: str
+    commands: list[str]
+    shell: str = "/bin/sh"
+    folder: str = "."
+    root: str = "."
+    files: dict[str, tuple[str, bool]] = field(default_factory=dict)
+    links: dict[str, str] = field(default_factory=dict)
+    outs: list[str] = field(default_factory=list)
+    variables: dict[str, str] = field(default_factory=dict)
+    replaced: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
+    places: list[str] = field(default_factory=list)
+    caches: list[str] = field(default_factory=list)
+    stores: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a job ended.
+
+    Attributes:
+        state: "done"; "failed", by its own fault; "missing", files have to be sent first; "broken",
+            by the fault of the machine.
+        reason: One line, of a job that failed or was broken.
+        missing: The MD5 of the files to be sent.
+        box: The absolute path of its folder, which is there until it is forgotten; or "". What it
+            wrote is in ``files``, what the commands printed in ``output.txt``.
+        files: MD5 and whether it is executable, by path, of all that it wrote where it says that it
+            writes.
+        folders: The folders there.
+        undeclared: Some paths of other files that it wrote.
+    """
+
+    state: Literal["done", "failed", "missing", "broken"]
+    reason: str = ""
+    missing: list[str] = field(default_factory=list)
+    box: str = ""
+    files: dict[str, tuple[str, bool]] = field(default_factory=dict)
+    folders: list[str] = field(default_factory=list)
+    undeclared: list[str] = field(default_factory=list)

@@ -1,0 +1,87 @@
+"""The options of a command line that say where jobs run."""
+
+import argparse
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from pipeline.history.dvc_command import dvc_environment
+from pipeline.jobs.job import Job
+from pipeline.jobs.pool import Place
+
+LOCK = "requirements.lock"  # in the project's folder, or one that holds it
+
+
+def add_place_options(parser: argparse.ArgumentParser, default: str) -> None:
+    """Add --jobs, --scheduler and --any-environment.
+
+    Args:
+        parser: Of the command.
+        default: For its help: what is done without any of them.
+    """
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument(
+        "--jobs", type=_positive, metavar="N", help=f"slots of this machine (default: {default})"
+    )
+    where.add_argument(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="of a Dask cluster that runs, such as tcp://10.0.0.1:8786",
+    )
+    parser.add_argument(
+        "--any-environment",
+        action="store_true",
+        help="also use workers whose Python, platform or packages differ",
+    )
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"expected a number of slots from 1 on, found {text!r}")
+    return int(text)
+
+
+def open_place(given: argparse.Namespace, scratch: Path, tell: Callable[[str], None]) -> Place:
+    """Return where the jobs run.
+
+    Args:
+        given: The command line.
+        scratch: A folder of this machine for their files.
+        tell: Is called with a line for the user.
+
+    Raises:
+        PipelineError: No scheduler answers.
+    """
+    if not given.scheduler:
+        from pipeline.jobs.local import ThisMachine, cores
+
+        os.environ.update(dvc_environment())
+        return ThisMachine(given.jobs or cores(), scratch)
+    from pipeline.jobs.cluster import Cluster
+    from pipeline.jobs.surroundings import locked_packages
+
+    here = Path.cwd()
+    lock = next((one / LOCK for one in [here, *here.parents] if (one / LOCK).exists()), Path(LOCK))
+    locked = None if given.any_environment else locked_packages(lock)
+    cluster = Cluster(given.scheduler, scratch, tell, locked=locked)
+    if cluster.dashboard:
+        tell(f"Dashboard of the cluster: {cluster.dashboard}")
+    return cluster
+
+
+def template(given: argparse.Namespace) -> Job:
+    """Return a job without commands, with the variables that steer the libraries that compute.
+
+    On a cluster these are as they are here, whatever the workers have: Dask, for one, sets
+    ``OMP_NUM_THREADS`` to 1.
+    """
+    if not given.scheduler:
+        return Job("", [])
+    from pipeline.training.environment import INDIFFERENT, LIBRARIES
+
+    mine = {
+        name: value
+        for name, value in os.environ.items()
+        if name.startswith(LIBRARIES) and not name.startswith(INDIFFERENT)
+    }
+    return Job("", [], variables=mine, replaced=LIBRARIES, kept=INDIFFERENT)

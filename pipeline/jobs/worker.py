@@ -1,0 +1,138 @@
+"""Run a job on the machine where it was sent.
+
+A worker of a cluster has not this project's code: it gets this module, and those that it imports,
+by value. They import nothing but the standard library.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from pipeline.jobs.box import FILES, OUTPUT, forget, undeclared, unpack, written
+from pipeline.jobs.job import Ended, Job
+
+POLL = 0.1  # seconds after which a running command is looked at again
+ASK = 0.5  # seconds between two questions whether the job is still wanted
+BY_SIGNAL = 128  # an exit code above it: a signal has killed the command, as shells say it
+# Between the worker and a command: it kills the command, and what that has started, when it has
+# ended, and when its own standard input closes. That happens when the worker dies, however it dies.
+SUPERVISOR = """
+import contextlib, os, signal, subprocess, sys, threading
+def kill():
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(command.pid, signal.SIGKILL)
+def end_with_worker():
+    os.read(0, 1)
+    kill()
+command = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL, process_group=0)
+threading.Thread(target=end_with_worker, daemon=True).start()
+code = command.wait()
+kill()
+os._exit(code if code >= 0 else 128 - code)
+"""
+
+
+class Stopped(Exception):  # noqa: N818 (no error)
+    """Nobody wants the job any longer."""
+
+
+def run(job: Job, store: Path, wanted: Callable[[], bool]) -> Ended:
+    """Run a job in a folder of its own, and return how it ended.
+
+    Args:
+        job: The job.
+        store: The folder is made in it. Files that were sent lie there under their MD5.
+        wanted: Is asked again and again; once it returns False, the commands are killed.
+
+    Raises:
+        Stopped: It was no longer wanted.
+    """
+    box = ""
+    try:
+        box = tempfile.mkdtemp(prefix="job-", dir=store)
+        missing = unpack(job, Path(box, FILES), store)
+        if not missing:
+            return _run(job, box, wanted)
+        ended = Ended("missing", missing=missing)
+    except OSError as error:
+        ended = Ended("broken", f"{error.filename or box or store}: {error.strerror or error}")
+    except BaseException:
+        forget(box)
+        raise
+    forget(box)
+    return ended
+
+
+def _run(job: Job, box: str, wanted: Callable[[], bool]) -> Ended:
+    """Run the commands in a box that is filled, and list what they wrote."""
+    files = Path(box, FILES)
+    problem = _commands(job, box, wanted)
+    absent = [out for out in job.outs if not (files / out).exists()]
+    if absent and not problem:
+        problem = f"it did not write {', '.join(absent)}"
+    if problem:
+        return Ended("failed", problem, box=box, undeclared=undeclared(job, files))
+    found, folders = written(job, files)
+    return Ended("done", box=box, files=found, folders=folders, undeclared=undeclared(job, files))
+
+
+def _commands(job: Job, box: str, wanted: Callable[[], bool]) -> str:
+    """Run the commands until one fails; return what went wrong, or an empty text."""
+    shell = job.shell if Path(job.shell).exists() else "/bin/sh"
+    with Path(box, OUTPUT).open("wb") as output:
+        for command in job.commands:
+            output.write(f"> {command}\n".encode())
+            output.flush()
+            process = subprocess.Popen(
+                [sys.executable, "-I", "-S", "-c", SUPERVISOR, shell, "-c", command],
+                cwd=Path(box, FILES, job.folder),
+                env=_environment(job, box),
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+            code = _wait(process, wanted)
+            if code:
+                killed = f": signal {code - BY_SIGNAL} killed it" if code > BY_SIGNAL else ""
+                return f"`{command}` ended with exit code {code}{killed}"
+    return ""
+
+
+def _environment(job: Job, box: str) -> dict[str, str]:
+    """Return the variables of the commands."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name.startswith(job.kept) or not name.startswith(job.replaced)
+    }
+    path = os.pathsep.join([str(Path(sys.executable).parent), kept.get("PATH", os.defpath)])
+    # A repository around the box is not the one that the commands mean.
+    here = {
+        "PATH": path,
+        "DVC_ROOT": str(Path(box, FILES, job.root)),
+        "GIT_CEILING_DIRECTORIES": box,
+    }
+    return kept | job.variables | here
+
+
+def _wait(process: "subprocess.Popen[bytes]", wanted: Callable[[], bool]) -> int:
+    """Return the exit code of a supervised command; kill it once it is not wanted."""
+    asked = time.monotonic()
+    try:
+        while True:
+            with suppress(subprocess.TimeoutExpired):
+                return process.wait(POLL)
+            if time.monotonic() - asked > ASK:
+                if not wanted():
+                    raise Stopped
+                asked = time.monotonic()
+    finally:
+        if process.stdin:
+            process.stdin.close()
+        process.wait()

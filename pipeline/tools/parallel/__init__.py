@@ -1,0 +1,1 @@
+"""Run the stages of a DVC pipeline several at once, with the results of `dvc repro`."""

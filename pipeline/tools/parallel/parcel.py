@@ -1,0 +1,131 @@
+"""What a stage needs to run in a folder of its own: its files, and nothing else."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from dvc.dependency import ParamsDependency
+from dvc.stage.run import get_executable
+
+from pipeline.jobs.box import described, md5
+from pipeline.jobs.job import Job
+from pipeline.runtime.lock import flat
+
+# They say how a folder is to be read; this project's stages check their inputs by them.
+DVC_FILES = ("dvc.yaml", "dvc.lock", ".dvcignore")
+
+
+@dataclass
+class Parcels:
+    """Makes the jobs of a DVC project.
+
+    Attributes:
+        repo: DVC's view of the project.
+        scratch: A folder; files that change during a run are kept there as they were.
+        template: A job without commands, with the variables of all.
+    """
+
+    repo: Any
+    scratch: Path
+    template: Job
+    _known: dict[tuple[Path, int, int, int], tuple[str, bool]] = field(default_factory=dict)
+
+    def job(self, stage: Any) -> tuple[Job, Path]:
+        """Return a stage as a job, and the folder that the paths in it are relative to.
+
+        That folder holds all that the stage names, so that paths such as ``../params.yaml`` and
+        symbolic links to folders are the same as in the project.
+
+        Raises:
+            OSError: A file cannot be read.
+        """
+        links: dict[Path, Path] = {}
+        root = Path(self.repo.root_dir)
+        files = {self._real(Path(path), links): Path(path) for path in self._needed(stage)}
+        outs = [self._real(Path(out.fs_path), links) for out in stage.outs]
+        folder = self._real(Path(stage.wdir), links)
+        settings = [
+            directory / name
+            for directory in {root, Path(stage.path).parent, *(to.parent for to in links.values())}
+            for name in DVC_FILES
+            if (directory / name).is_file()
+        ]
+        ends = [root, folder, *(path.parent for path in [*files, *outs, *settings, *links])]
+        top = Path(os.path.commonpath(ends))
+
+        def inside(path: Path) -> str:
+            return path.relative_to(top).as_posix()
+
+        job = replace(
+            self.template,
+            name=stage.addressing,
+            commands=stage.cmd if isinstance(stage.cmd, list) else stage.cmd.splitlines(),
+            shell=get_executable(),
+            folder=inside(folder),
+            root=inside(root),
+            files={inside(real): self._content(path) for real, path in files.items()}
+            | {inside(path): self._snapshot(path) for path in settings},
+            links={inside(link): os.path.relpath(to, link.parent) for link, to in links.items()},
+            outs=[inside(out) for out in outs],
+            variables=self.template.variables | {"DVC_STAGE": stage.addressing},
+            places=[str(top)],
+            caches=[str(self.repo.cache.local.path)],
+            stores=[str(self.scratch)],
+        )
+        return job, top
+
+    def _needed(self, stage: Any) -> Iterator[str]:
+        """Yield the files that a stage may read: its inputs, and the outputs that persist."""
+        for dependency in stage.deps:
+            yield from self._files(dependency.fs_path)
+        for out in stage.outs:
+            if out.persist:
+                yield from self._files(out.fs_path)
+
+    def _files(self, path: str) -> Iterator[str]:
+        if Path(path).is_file():
+            yield path
+        elif Path(path).is_dir():
+            yield from self.repo.dvcignore.find(self.repo.fs, path)
+
+    def _real(self, path: Path, links: dict[Path, Path]) -> Path:
+        """Return a path without symbolic links to folders on its way, which are added to links."""
+        root = Path(self.repo.root_dir)
+        here, *inner = root, *Path(os.path.relpath(path, root)).parts
+        for number, part in enumerate(inner, 1):
+            here = here.parent if part == ".." else here / part
+            if number < len(inner) and here.is_symlink():
+                links[here] = here.resolve()
+                here = links[here]
+        return here
+
+    def _content(self, path: Path) -> tuple[str, bool]:
+        """Return the MD5 of a file, and whether it is executable."""
+        status = path.stat()
+        key = (path, status.st_ino, status.st_mtime_ns, status.st_size)
+        if key not in self._known:
+            self._known[key] = described(path)
+        return self._known[key]
+
+    def _snapshot(self, path: Path) -> tuple[str, bool]:
+        """Keep a file as it is now, since other stages change it while this one waits."""
+        copy = self.scratch / "snapshot"
+        shutil.copyfile(path, copy)
+        digest = md5(copy)
+        copy.replace(self.scratch / digest)
+        return digest, False
+
+
+def threads_of(stage: Any) -> int:
+    """Return how many threads a stage takes: the largest parameter that is named so, or one."""
+    values = [
+        value
+        for dependency in stage.deps
+        if isinstance(dependency, ParamsDependency)
+        for key, value in flat(dependency.hash_info.value or {})
+        if key.rpartition(".")[2] == "threads" and isinstance(value, int)
+    ]
+    return max([1, *values])

@@ -1,0 +1,94 @@
+"""What a run shows: on a terminal a line for each running stage and a bar; lines elsewhere."""
+
+import sys
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from pipeline.jobs.pool import Finished
+
+LONGEST_NAME = 60  # characters
+
+
+class Progress:
+    """Tells the user how a run goes; to be closed."""
+
+    def __init__(self, total: int) -> None:
+        """Begin, with so many stages."""
+        self._console = Console(file=sys.stdout, highlight=False, markup=False, soft_wrap=True)
+        self._live = Live(console=self._console, refresh_per_second=4, transient=True)
+        self._total = total
+        self._ended = 0
+        self._started: set[str] = set()
+        self.told = False  # whether anything was shown
+        if self._console.is_terminal:
+            self._live.start()
+        self.interval = 0.5 if self._console.is_terminal else 1.0  # seconds between two looks
+
+    def close(self) -> None:
+        """Take the lines of running stages off the screen."""
+        self._live.stop()
+
+    def tell(self, line: str) -> None:
+        """Show a line."""
+        self.told = True
+        self._console.print(Text(line))
+
+    def show(self, running: list[tuple[str, str, float]]) -> None:
+        """Show what runs: name, machine and seconds of each."""
+        if self._console.is_terminal:
+            self._live.update(self._screen(running))
+            return
+        names = {name for name, _, _ in running}
+        for name, machine, _ in running:
+            if name not in self._started:
+                self.tell(f"{name}: started{_on(machine)}")
+        self._started = names
+
+    def _screen(self, running: list[tuple[str, str, float]]) -> Group:
+        table = Table.grid(padding=(0, 2))
+        for name, machine, seconds in running:
+            table.add_row(Text(name[:LONGEST_NAME]), _time(seconds), Text(machine))
+        bar = Table.grid(padding=(0, 2))
+        ended = f"{self._ended} of {self._total} stages"
+        bar.add_row(ended, ProgressBar(total=self._total, completed=self._ended, width=40))
+        return Group(table, bar)
+
+    def unchanged(self, name: str) -> None:
+        """Count a stage that need not run."""
+        del name
+        self._ended += 1
+
+    def restored(self, name: str) -> None:
+        """Tell that a stage was taken from the cache."""
+        self._ended += 1
+        self.tell(f"{name}: taken from the cache{self._count()}")
+
+    def done(self, finished: Finished) -> None:
+        """Tell that a stage has ended well."""
+        self._ended += 1
+        took = _time(finished.seconds)
+        self.tell(f"{finished.name}: done in {took}{_on(finished.machine)}{self._count()}")
+
+    def failed(self, name: str, problem: str, output: str, hint: str) -> None:
+        """Tell that a stage has failed, with all that it printed."""
+        self.tell(f"{name}: failed: {problem}")
+        for line in output.splitlines():
+            self.tell(f"  {line}")
+        if hint:
+            self.tell(f"{name}: {hint}")
+
+    def _count(self) -> str:
+        return f" ({self._ended} of {self._total})"
+
+
+def _on(machine: str) -> str:
+    return f", on {machine}" if machine else ""
+
+
+def _time(seconds: float) -> str:
+    minutes, rest = divmod(seconds, 60)
+    return f"{minutes:.0f} min {rest:02.0f} s" if minutes else f"{rest:.1f} s"

@@ -1,0 +1,267 @@
+"""Run a plan: prepare each stage, hand it to the pool, and record it when it has ended."""
+
+import errno
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dvc.exceptions import DvcException
+from dvc.stage.cache import RunCacheNotFoundError
+
+from pipeline.jobs.box import FILES, OUTPUT, forget
+from pipeline.jobs.job import Job
+from pipeline.jobs.pool import Finished, Pool
+from pipeline.runtime.errors import reason
+from pipeline.tools.parallel.order import SerialOrder
+from pipeline.tools.parallel.parcel import Parcels, threads_of
+from pipeline.tools.parallel.plan import Plan
+from pipeline.tools.parallel.progress import Progress
+
+
+@dataclass
+class Run:
+    """A run of a plan.
+
+    Attributes:
+        plan: What runs.
+        pool: Where.
+        order: The files in which it is recorded.
+        parcels: Makes the jobs.
+        progress: Tells the user.
+        logs: A folder, in which the output of each stage is kept.
+        force: Whether also those stages run that have not changed.
+        keep_going: Whether a failure stops only the stages after it.
+        done: The stages that are as they should be.
+        failed: Those that failed, and those that could not run for that.
+    """
+
+    plan: Plan
+    pool: Pool
+    order: SerialOrder
+    parcels: Parcels
+    progress: Progress
+    logs: Path
+    force: bool
+    keep_going: bool
+    done: set[Any] = field(default_factory=set)
+    failed: set[Any] = field(default_factory=set)
+    _started: dict[str, "_Started"] = field(default_factory=dict)
+
+    def run(self) -> None:
+        """Run until nothing is left to do."""
+        while True:
+            for stage in self._ready():
+                self._begin(stage)
+                if self.pool.full:
+                    break
+            if not self._started:
+                return
+            settled = []
+            for finished in self.pool.ended(self.progress.interval):
+                settled += self._settle(finished)
+            self._record(settled)
+            self.progress.show(list(self.pool.running()))
+
+    def _ready(self) -> Iterator[Any]:
+        """Yield the stages that can begin; each is asked for when the one before has begun."""
+        begun = {started.stage for started in self._started.values()}
+        for stage in self.plan.stages:
+            if self.failed and not self.keep_going:
+                return
+            if stage in self.done or stage in self.failed or stage in begun:
+                continue
+            if all(before in self.done for before in self.plan.upstream[stage]):
+                yield stage
+
+    def _begin(self, stage: Any) -> None:
+        """Start a stage, if it has to run at all; what DVC remembers of earlier runs is taken."""
+        upstream = self.plan.upstream[stage]
+        try:
+            if not self.force and not stage.changed(upstream=upstream):
+                self.done.add(stage)
+                self.progress.unchanged(stage.addressing)
+                return
+            if stage.frozen or not stage.cmd:
+                stage.run()
+                self._record([stage])
+                return
+            stage.remove_outs(ignore_remove=False, force=False)
+            if not self.force and _restored(stage):
+                _save(stage)
+                self._record([stage])
+                self.progress.restored(stage.addressing)
+                return
+            stage.save_deps()
+            job, top = self.parcels.job(stage)
+        except (DvcException, OSError) as error:
+            self._fail(stage, reason(error))
+            return
+        hashes = [dependency.hash_info for dependency in stage.deps]
+        self._started[job.name] = _Started(stage, job, top, hashes)
+        self.pool.submit(job, threads_of(stage))
+
+    def _settle(self, finished: Finished) -> list[Any]:
+        """Put the outputs of a stage in place and save them; return the stage if all went well."""
+        started = self._started.pop(finished.name)
+        stage, ended = started.stage, finished.ended
+        log = self._keep_log(finished)
+        try:
+            if ended.state == "failed":
+                text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
+                hint = undeclared_input(text, started.job, started.top)
+                self._fail(stage, ended.reason, text, hint)
+                return []
+            changed = started.changed()
+            if changed:
+                self._fail(stage, f"{', '.join(changed)} changed while it ran: run this again")
+                return []
+            for path in started.job.outs:
+                put(Path(ended.box, FILES, path), started.top / path)
+            _save(stage)
+        except (DvcException, OSError) as error:
+            self._fail(stage, reason(error))
+            return []
+        finally:
+            if ended.box:
+                forget(ended.box)
+        self._tell_undeclared(finished, started.top)
+        self.progress.done(finished)
+        return [stage]
+
+    def _record(self, stages: list[Any]) -> None:
+        self.order.record(stages)
+        self.done.update(stages)
+
+    def _keep_log(self, finished: Finished) -> Path:
+        kept = self.logs / (re.sub(r"[^\w@.-]", "_", finished.name) + ".txt")
+        if finished.ended.box:
+            shutil.move(Path(finished.ended.box, OUTPUT), kept)
+        else:
+            kept.unlink(missing_ok=True)
+        return kept
+
+    def _tell_undeclared(self, finished: Finished, top: Path) -> None:
+        """Name files that would have stayed in the folder with `dvc repro`."""
+        ignore = self.plan.repo.dvcignore
+        wrote = [
+            path
+            for path in finished.ended.undeclared
+            if not ignore.is_ignored(self.plan.repo.fs, str(top / path))
+        ]
+        if wrote:
+            self.progress.tell(
+                f"{finished.name}: also wrote {', '.join(wrote)}, which it does not declare: gone"
+            )
+
+    def _fail(self, stage: Any, problem: str, output: str = "", hint: str = "") -> None:
+        self.failed.add(stage)
+        after = self.plan.downstream(stage)
+        self.failed.update(after)
+        self.progress.failed(stage.addressing, problem, output, hint)
+        if after and self.keep_going:
+            names = ", ".join(one.addressing for one in after)
+            self.progress.tell(f"{names}: cannot run without {stage.addressing}")
+        if not self.keep_going:
+            self._drop_waiting()
+
+    def _drop_waiting(self) -> None:
+        """Start nothing more; what runs is waited for and recorded."""
+        running = {name for name, _, _ in self.pool.running()}
+        self.pool.drop_waiting()
+        self._started = {name: one for name, one in self._started.items() if name in running}
+        if running:
+            self.progress.tell(
+                f"Waiting for what still runs: {', '.join(sorted(running))}. Ctrl-C kills it"
+            )
+
+
+@dataclass(frozen=True)
+class _Started:
+    """A stage that runs; ``hashes`` are those of its inputs, before."""
+
+    stage: Any
+    job: Job
+    top: Path
+    hashes: list[Any]
+
+    def changed(self) -> list[str]:
+        """Return the inputs that are others now: their hashes would go into the lock file."""
+        self.stage.save_deps()
+        pairs = zip(self.stage.deps, self.hashes, strict=True)
+        return [str(dependency) for dependency, before in pairs if dependency.hash_info != before]
+
+
+def _restored(stage: Any) -> bool:
+    """Return whether DVC had the outputs in its cache, and has put them in place."""
+    try:
+        stage.repo.stage_cache.restore(stage)
+    except RunCacheNotFoundError:
+        return False
+    return True
+
+
+def _save(stage: Any) -> None:
+    """Save a stage as `dvc repro` does after its commands."""
+    no_cache = any(not out.use_cache for out in stage.outs if not (out.is_metric or out.is_plot))
+    stage.save(run_cache=not no_cache)
+    stage.commit()
+
+
+def put(source: Path, target: Path) -> None:
+    """Put an output in place, whole; what was there goes.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    _remove(target)
+    try:
+        source.rename(target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:  # the output is on another disk
+            raise
+        shutil.move(source, beside := target.with_name(f"{target.name}.partial"))
+        beside.rename(target)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def undeclared_input(output: str, job: Job, top: Path) -> str:
+    """Return a hint where a stage's output names a file that it does not declare, or "".
+
+    Args:
+        output: What the stage printed.
+        job: What it declares.
+        top: The folder that its paths are relative to.
+    """
+    words = set(re.findall(r"[^\s'\"`:,;()\[\]<>=]+", output))
+    modules = re.findall(r"No module named '([\w.]+)'", output)
+    words |= {
+        f"{name.replace('.', '/')}{end}" for name in modules for end in (".py", "/__init__.py")
+    }
+    declared = [*job.files, *job.outs]
+    for word in sorted(words):
+        path = os.path.normpath(Path(job.folder) / word)
+        known = any(f"{one}/".startswith(f"{path}/") for one in declared)
+        if not Path(word).is_absolute() and not known and _is_input(top / path, top):
+            return (
+                f"{word} is in the project, but not among the stage's dependencies: a stage runs "
+                "in a folder with nothing but what it declares. Add it under `deps`"
+            )
+    return ""
+
+
+def _is_input(path: Path, top: Path) -> bool:
+    try:
+        return path != top and path.is_relative_to(top) and path.is_file()
+    except (OSError, ValueError):  # no path at all
+        return False
