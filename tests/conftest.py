@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import hypothesis
 import numpy as np
@@ -237,14 +237,17 @@ def own_environment(home: Path) -> dict[str, str]:
 
 
 def start(
-    command: Sequence[str], folder: Path, environment: Mapping[str, str]
+    command: Sequence[str],
+    folder: Path,
+    environment: Mapping[str, str],
+    output: int | IO[str] = subprocess.PIPE,
 ) -> "subprocess.Popen[str]":
     """Start a command in a session of its own; it ends with the test at the latest."""
     process = subprocess.Popen(
         command,
         cwd=folder,
         env=environment,
-        stdout=subprocess.PIPE,
+        stdout=output,
         stderr=subprocess.STDOUT,
         stdin=subprocess.DEVNULL,
         text=True,

@@ -11,6 +11,8 @@ from pathlib import Path
 from threading import Event, Lock
 from typing import Any
 
+import requests
+
 from pipeline.jobs import box, dask_worker, job, surroundings, worker
 from pipeline.jobs.job import Ended, Job
 from pipeline.jobs.pool import Machine, MachineLost, PlaceLost
@@ -19,6 +21,7 @@ from pipeline.jobs.transfer import fetch, send
 from pipeline.jobs.worker import Stopped
 from pipeline.runtime.errors import PipelineError, reason
 
+TIMEOUT_OF_PAGE = 2  # seconds
 TIMEOUT = 10  # seconds in which a scheduler has to answer
 POLL = 0.5  # seconds after which a call to a worker is looked at again
 SENDS = 3  # times that a worker may say that it lacks a file
@@ -57,8 +60,11 @@ class Cluster:
     @property
     def dashboard(self) -> str:
         """The address of Dask's own page about the cluster; "" where there is none."""
-        services = self._client.scheduler_info().get("services", {})
-        return str(self._client.dashboard_link) if "dashboard" in services else ""
+        link = str(self._client.dashboard_link)
+        try:  # Dask tells an address also where it lacks the packages for such a page
+            return link if requests.get(link, timeout=TIMEOUT_OF_PAGE).ok else ""
+        except requests.RequestException:
+            return ""
 
     def machines(self) -> Mapping[str, Machine]:
         """Return the workers that may be used, by their addresses.

@@ -201,7 +201,7 @@ class Pool:
 
     def _start(self) -> None:
         """Start what waits and fits, in the order in which it came."""
-        if not self._waiting:
+        if not self._waiting and not self._running:
             return
         self._place = self._place or self._open()
         if time.monotonic() - self._asked > LOOK_AGAIN:

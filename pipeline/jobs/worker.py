@@ -73,12 +73,14 @@ def _run(job: Job, box: str, wanted: Callable[[], bool]) -> Ended:
     files = Path(box, FILES)
     problem = _commands(job, box, wanted)
     absent = [out for out in job.outs if not (files / out).exists()]
+    aside = undeclared(job, files)
     if absent and not problem:
-        problem = f"it did not write {', '.join(absent)}"
+        instead = f", but {', '.join(aside)}" if aside else ""
+        problem = f"it did not write {', '.join(absent)}{instead}"
     if problem:
-        return Ended("failed", problem, box=box, undeclared=undeclared(job, files))
+        return Ended("failed", problem, box=box)
     found, folders = written(job, files)
-    return Ended("done", box=box, files=found, folders=folders, undeclared=undeclared(job, files))
+    return Ended("done", box=box, files=found, folders=folders, undeclared=aside)
 
 
 def _commands(job: Job, box: str, wanted: Callable[[], bool]) -> str:

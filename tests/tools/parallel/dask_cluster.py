@@ -1,0 +1,116 @@
+"""A real Dask cluster on this machine: processes that share nothing, and encrypted connections."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+from conftest import kill, own_environment, start
+from distributed.security import Security
+
+# Mounts empty folders over those that a worker on another machine would not have.
+APART = 'for one in $HIDDEN; do mount -t tmpfs none "$one" || exit; done; exec "$@"'
+# A name space of the network, and a cable into it: (address here, address there).
+CABLE = ("10.203.7.1", "10.203.7.2")
+
+
+@cache
+def may_be_apart() -> bool:
+    """Return whether this machine lets the tests give a process other mounts and a network."""
+    command = ["unshare", "--user", "--map-root-user", "--mount", "--net", "true"]
+    return bool(shutil.which("unshare")) and subprocess.run(command, check=False).returncode == 0
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+@dataclass
+class DaskCluster:
+    """A scheduler and workers, each in a folder of its own.
+
+    Attributes:
+        folder: Where these are.
+        hidden: Folders that workers do not see, as on a machine of their own.
+        host: The address of the scheduler's network.
+    """
+
+    folder: Path
+    hidden: tuple[Path, ...] = ()
+    host: str = "127.0.0.1"
+    workers: list["subprocess.Popen[str]"] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Make certificates, and start a scheduler."""
+        (self.folder / "scheduler").mkdir(parents=True)
+        keys = Security.temporary()
+        for name, text in {"cert": keys.tls_ca_file, "key": keys.tls_client_key}.items():
+            (self.folder / f"{name}.pem").write_text(text)
+        self.port = free_port()
+        self.start_scheduler()
+
+    @property
+    def address(self) -> str:
+        return f"tls://{self.host}:{self.port}"
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """The configuration of Dask that names the certificates."""
+        own = own_environment(self.folder)
+        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+        tls = {"CA_FILE": "cert"}
+        for role in ("CLIENT", "SCHEDULER", "WORKER"):
+            tls |= {f"{role}__CERT": "cert", f"{role}__KEY": "key"}
+        named = {
+            f"DASK_DISTRIBUTED__COMM__TLS__{name}": f"{self.folder}/{file}.pem"
+            for name, file in tls.items()
+        }
+        return own | named | {"PATH": path}
+
+    def start_scheduler(self) -> None:
+        self.scheduler = self._start(
+            "scheduler", "--host", self.address.rpartition(":")[0], "--port", str(self.port)
+        )
+
+    def start_worker(self, *arguments: str, wrap: tuple[str, ...] = (), **more: str) -> None:
+        """Start a worker of two threads, without a nanny that would start it again."""
+        folder = self.folder / f"worker{len(self.workers)}"
+        folder.mkdir()
+        options = ["--no-nanny", "--nthreads", "2", "--local-directory", str(folder), *arguments]
+        if self.hidden and may_be_apart():
+            apart = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", APART, "apart"]
+            wrap = (*wrap, *apart)
+            more["HIDDEN"] = " ".join(map(str, self.hidden))
+        self.workers.append(self._start("worker", self.address, *options, wrap=wrap, **more))
+
+    def _start(
+        self, kind: str, *arguments: str, wrap: tuple[str, ...] = (), **more: str
+    ) -> "subprocess.Popen[str]":
+        command = [*wrap, sys.executable, "-m", "dask", kind, "--no-dashboard", *arguments]
+        log = (self.folder / f"{kind}.log").open("a")
+        process = start(command, self.folder, self.variables | more, output=log)
+        log.close()
+        return process
+
+    def kill_worker(self, number: int) -> None:
+        kill(self.workers[number])
+        self.workers[number].wait()
+
+    def kill_scheduler(self) -> None:
+        kill(self.scheduler)
+        self.scheduler.wait()
+
+    def wait_for_port(self) -> None:
+        """Wait until the scheduler listens."""
+        while True:
+            with suppress(OSError), socket.create_connection((self.host, self.port), timeout=1):
+                return
+            time.sleep(0.1)

@@ -1,0 +1,245 @@
+"""`parallel --scheduler`, on real clusters whose processes share no folder with the project."""
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Project, finish
+from tools.parallel.dask_cluster import DaskCluster, may_be_apart
+from tools.parallel.made_up_pipelines import (
+    contents,
+    made_up,
+    parallel,
+    run_parallel,
+    stages_of_all_kinds,
+)
+
+WRITE = "python sum.py {} in.txt"
+
+
+def stage(out: str, command: str = "") -> dict[str, Any]:
+    deps = ["in.txt", "sum.py"]
+    return {"cmd": command or WRITE.format(out), "deps": deps, "outs": [out]}
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> DaskCluster:
+    """A scheduler without workers; these will not see the folder of the project."""
+    (tmp_path / "here").mkdir()
+    return DaskCluster(tmp_path / "cluster", hidden=(tmp_path / "here",))
+
+
+def run_there(cluster: DaskCluster, project: Project, *arguments: str, status: int = 0) -> str:
+    arguments = ("--scheduler", cluster.address, *arguments)
+    return finish(parallel(project, *arguments, **cluster.variables), status)
+
+
+def test_cluster_leaves_what_dvc_repro_leaves(tmp_path: Path, cluster: DaskCluster) -> None:
+    stages = stages_of_all_kinds(12, 2)
+    big = "python -c \"open('big.bin', 'wb').write(open('in.bin', 'rb').read()[::-1])\""
+    stages["big"] = {"cmd": big, "deps": ["in.bin"], "outs": ["big.bin"]}
+    serial = made_up(tmp_path / "serial", stages)
+    there = made_up(tmp_path / "here", stages)
+    for project in (serial, there):
+        (project.folder / "in.bin").write_bytes(bytes(range(256)) * 40_000)  # some parts
+    serial.repro()
+    cluster.start_worker()
+    cluster.start_worker()
+    output = run_there(cluster, there)
+    assert contents(there) == contents(serial)
+    assert ", on " in output
+    if not may_be_apart():
+        pytest.skip("no mounts of its own for a worker here; it would have shared no folder")
+
+
+def test_worker_with_other_packages_is_refused_by_name(
+    tmp_path: Path, cluster: DaskCluster
+) -> None:
+    project = made_up(tmp_path / "here", {"a": stage("a.txt")})
+    preload = tmp_path / "preload.py"
+    preload.write_text(
+        "import importlib.metadata as metadata, platform\n"
+        "found = list(metadata.distributions())\n"
+        "metadata.distributions = lambda: [one for one in found if one.name != 'numpy']\n"
+        "platform.python_version = lambda: '3.9.1'\n"
+    )
+    cluster.start_worker("--preload", str(preload))
+    output = run_there(cluster, project, status=2)
+    assert "refused: python 3.9.1 in place of " in output
+    assert "numpy missing in place of " in output
+    assert "none of its workers has the environment of this machine" in output
+    assert not (project.folder / "dvc.lock").exists()
+    run_there(cluster, project, "--any-environment")
+    assert (project.folder / "a.txt").exists()
+
+
+def test_worker_whose_clock_is_wrong_is_named_and_used(
+    tmp_path: Path, cluster: DaskCluster
+) -> None:
+    project = made_up(tmp_path / "here", {"a": stage("a.txt")})
+    preload = tmp_path / "preload.py"
+    # Only for what the driver asks: Dask's own intervals would go wrong in the middle of them.
+    preload.write_text(
+        "import sys, time\n"
+        "right = time.__dict__.setdefault('right', time.time)\n"
+        "def wrong():\n"
+        "    asked = sys._getframe(1).f_code.co_name == 'surroundings'\n"
+        "    return right() - 7200 * asked\n"
+        "time.time = wrong\n"
+    )
+    cluster.start_worker("--preload", str(preload))
+    output = run_there(cluster, project)
+    assert "its clock is 7200 seconds behind" in output or "its clock is 7199" in output
+    assert (project.folder / "a.txt").stat().st_mtime > time.time() - 3600
+
+
+def test_nobody_listening_is_an_error_of_one_line(tmp_path: Path) -> None:
+    project = made_up(tmp_path, {"a": stage("a.txt")})
+    output = run_parallel(project, "--scheduler", "tcp://127.0.0.1:9", status=2)
+    assert "parallel: tcp://127.0.0.1:9: no scheduler of Dask answers there" in output
+    assert output.count("\n") == 1
+    assert not (project.folder / "dvc.lock").exists()
+    output = run_parallel(project, "--scheduler", "tls://127.0.0.1:9", status=2)
+    assert "no scheduler of Dask answers there" in output
+
+
+def gate(tmp_path: Path, out: str) -> tuple[str, Path, Path]:
+    """Return a command that waits for a file in a folder that every process sees."""
+    begun, go_on = tmp_path / f"{out}.begun", tmp_path / f"{out}.go_on"
+    wait = f"echo $$ >> {begun}; until test -e {go_on}; do sleep 0.1; done; "
+    return wait + WRITE.format(out), begun, go_on
+
+
+def wait_for_lines(path: Path, count: int) -> None:
+    while not path.exists() or path.read_text().count("\n") < count:
+        time.sleep(0.05)
+
+
+def test_stage_of_a_worker_that_dies_runs_on_another(tmp_path: Path, cluster: DaskCluster) -> None:
+    command, begun, go_on = gate(tmp_path, "a.txt")
+    project = made_up(tmp_path / "here", {"a": stage("a.txt", command)})
+    cluster.start_worker()
+    process = parallel(project, "--scheduler", cluster.address, **cluster.variables)
+    wait_for_lines(begun, 1)
+    cluster.start_worker()
+    cluster.kill_worker(0)
+    wait_for_lines(begun, 2)
+    go_on.touch()
+    output = finish(process, 0)
+    assert "a: lost: " in output
+    assert "the worker died; it runs again" in output
+    assert (project.folder / "a.txt").exists()
+
+
+def test_stage_that_is_lost_three_times_has_failed(tmp_path: Path, cluster: DaskCluster) -> None:
+    command, begun, _ = gate(tmp_path, "a.txt")
+    project = made_up(tmp_path / "here", {"a": stage("a.txt", command), "b": stage("b.txt")})
+    cluster.start_worker()
+    arguments = ("--scheduler", cluster.address, "--keep-going")
+    process = parallel(project, *arguments, **cluster.variables)
+    for number in range(3):
+        wait_for_lines(begun, number + 1)
+        cluster.start_worker()
+        cluster.kill_worker(number)
+    output = finish(process, 1)
+    assert "a: failed: was lost 3 times" in output
+    assert (project.folder / "b.txt").exists()
+
+
+def test_death_of_the_scheduler_is_told_and_nothing_that_ended_is_lost(
+    tmp_path: Path, cluster: DaskCluster
+) -> None:
+    command, begun, go_on = gate(tmp_path, "z.txt")
+    project = made_up(tmp_path / "here", {"a": stage("a.txt"), "z": stage("z.txt", command)})
+    cluster.start_worker()
+    process = parallel(project, "--scheduler", cluster.address, **cluster.variables)
+    wait_for_lines(begun, 1)
+    lock = project.folder / "dvc.lock"
+    while not lock.exists():
+        time.sleep(0.05)
+    cluster.kill_scheduler()
+    output = finish(process, 2)
+    assert "the scheduler is gone. What had ended is recorded" in output
+    assert "  a:" in lock.read_text()
+    assert "  z:" not in lock.read_text()
+    assert_gone(begun)
+    go_on.touch()
+    cluster.start_scheduler()
+    cluster.start_worker()
+    output = run_there(cluster, project)
+    assert "a: done" not in output
+    assert "z: done" in output
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_no_stage_goes_on_at_a_worker_without_the_driver(
+    tmp_path: Path, cluster: DaskCluster, how: signal.Signals
+) -> None:
+    command, begun, _ = gate(tmp_path, "a.txt")
+    project = made_up(tmp_path / "here", {"a": stage("a.txt", command)})
+    cluster.start_worker()
+    process = parallel(project, "--scheduler", cluster.address, **cluster.variables)
+    wait_for_lines(begun, 1)
+    os.kill(process.pid, how)
+    process.wait()
+    assert_gone(begun)
+    assert not list((cluster.folder / "worker0").rglob("job-*"))
+
+
+def assert_gone(begun: Path) -> None:
+    """Wait until the process whose number is in a file has ended."""
+    number = begun.read_text().split()[-1]
+    while Path(f"/proc/{number}").exists():
+        time.sleep(0.1)
+
+
+def test_full_disk_of_a_worker_is_named(tmp_path: Path, cluster: DaskCluster) -> None:
+    if not may_be_apart():
+        pytest.skip("no mounts of its own for a worker here; its disk would have been full")
+    project = made_up(tmp_path / "here", {"a": stage("a.txt")})
+    project.append("in.txt", "x" * 3_000_000)
+    small = tmp_path / "cluster/worker0"
+    full = ("unshare", "--user", "--map-root-user", "--mount", "sh", "-c", FULL, "full")
+    cluster.start_worker(wrap=full, SMALL=str(small))
+    output = run_there(cluster, project, status=1)
+    assert "a: failed: was lost 3 times" in output
+    assert "No space left on device" in output
+    assert not (project.folder / "dvc.lock").exists()
+
+
+FULL = 'mount -t tmpfs -o size=1m none "$SMALL" && exec "$@"'
+
+
+def test_stage_gets_no_variables_of_dask(tmp_path: Path, cluster: DaskCluster) -> None:
+    # What steers the libraries that compute is everywhere as it is here.
+    command = 'echo "${OMP_NUM_THREADS-none} ${OPENBLAS_NUM_THREADS-none}" > a.txt'
+    project = made_up(tmp_path / "here", {"a": stage("a.txt", command)})
+    cluster.start_worker(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
+    variables = cluster.variables | {"OPENBLAS_NUM_THREADS": "7"}
+    finish(parallel(project, "--scheduler", cluster.address, **variables), 0)
+    assert (project.folder / "a.txt").read_text() == "none 7\n"
+
+
+def test_worker_with_a_gpu_runs_one_stage_on_each(tmp_path: Path, cluster: DaskCluster) -> None:
+    note = tmp_path / "note"
+    command = f"echo + $CUDA_VISIBLE_DEVICES >> {note}; sleep 0.5; echo - >> {note}; " + WRITE
+    names = ("a.txt", "b.txt", "c.txt")
+    stages = {name[0]: stage(name, command.format(name)) for name in names}
+    project = made_up(tmp_path / "here", stages)
+    cluster.start_worker("--resources", "GPU=1", CUDA_VISIBLE_DEVICES="5")
+    run_there(cluster, project)
+    assert note.read_text() == "+ 5\n-\n" * 3
+
+
+def test_without_dask_the_message_says_what_to_install(tmp_path: Path) -> None:
+    project = made_up(tmp_path, {"a": stage("a.txt")})
+    (project.folder / "distributed.py").write_text("raise ImportError\n")
+    output = run_parallel(project, "--scheduler", "tcp://127.0.0.1:9", status=2)
+    assert output == (
+        "parallel: --scheduler needs Dask: install the extra `cluster` of this project, "
+        "or use --jobs\n"
+    )
+    run_parallel(project)
