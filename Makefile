@@ -74,6 +74,7 @@ bench: $(VENV)/.installed  ## Measure speed and memory, as ratios taken side by 
 	$(RUN) $(BENCH) benchmarks/noop.py
 	$(RUN) $(BENCH) benchmarks/compare.py
 	$(RUN) $(BENCH) benchmarks/memory.py
+	$(RUN) $(BENCH) benchmarks/parallel.py
 	$(RUN) $(BENCH) benchmarks/reading_speed.py
 
 bench-accuracy: $(VENV)/.installed  ## Measure seconds of training to 99.0% and 99.3%: the champion, and Keras's own way; a quarter of an hour

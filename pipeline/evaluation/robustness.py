@@ -4,7 +4,8 @@ The changes are small and leave a digit readable. Their strengths are chosen to 
 network fails, not to stand for any camera or writer.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ from scipy import ndimage
 
 Images = NDArray[np.float32]
 NOISE_SEED = 0
+AT_ONCE = 10_000  # images that are changed and predicted at a time, since each change is a copy
 CROSS = ndimage.generate_binary_structure(2, 1)[None]  # a pixel and its four neighbours, per image
 
 
@@ -67,7 +69,8 @@ def faint(images: Images, lost: float) -> Iterator[Images]:
 def noisy(images: Images, deviation: float) -> Iterator[Images]:
     """Yield images with normal noise in every pixel, of that standard deviation, cut to [0, 1].
 
-    It is the same noise for every strength, so that these differ in nothing else.
+    It is the same noise for every strength, so that these differ in nothing else, and for every
+    part of the images.
     """
     noise = np.random.default_rng(NOISE_SEED).standard_normal(images.shape, dtype=np.float32)
     yield np.clip(images + np.float32(deviation) * noise, 0, 1)
@@ -111,16 +114,27 @@ def accuracies(
         Columns perturbation, strength and accuracy; each perturbation begins with the images as
         they are, strength 0, in its place among the strengths.
     """
-    unchanged = float((predict(images).argmax(axis=1) == labels).mean())
+    parts = [slice(first, first + AT_ONCE) for first in range(0, len(images), AT_ONCE)]
+
+    def accuracy(variants: Callable[[Images], Iterable[Images]]) -> float:
+        correct = [
+            predict(changed).argmax(axis=1) == labels[part]
+            for part in parts
+            for changed in variants(images[part])
+        ]
+        return float(np.concatenate(correct).mean())
+
+    unchanged = accuracy(lambda part: [part])
     rows = []
     for name, perturbation in PERTURBATIONS.items():
         for strength in sorted((0, *perturbation.strengths)):
-            correct = [
-                predict(changed).argmax(axis=1) == labels
-                for changed in (perturbation.variants(images, strength) if strength else ())
-            ]
-            rows.append((name, strength, float(np.mean(correct)) if correct else unchanged))
+            variants = partial(_variants, perturbation, strength)
+            rows.append((name, strength, accuracy(variants) if strength else unchanged))
     return pd.DataFrame(rows, columns=["perturbation", "strength", "accuracy"])
+
+
+def _variants(perturbation: Perturbation, strength: float, images: Images) -> Iterator[Images]:
+    return perturbation.variants(images, strength)
 
 
 def robustness_metrics(perturbed: pd.DataFrame) -> dict[str, Any]:

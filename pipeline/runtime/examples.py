@@ -52,18 +52,20 @@ def as_squares(images: NDArray[np.float32], name: str) -> NDArray[np.float32]:
 
 
 def load_array(path: Path, dtype: type[np.generic]) -> NDArray[Any]:
-    """Return the array in an .npy file.
+    """Return the array in an .npy file; its parts are read from there when they are used.
+
+    So data may be larger than memory. A change of the array does not reach the file.
 
     Raises:
         PipelineError: The file is damaged, or its elements are of another type.
         OSError: The file cannot be opened.
     """
-    with path.open("rb") as file:
-        try:
-            # Not np.load, which takes some files for archives of arrays.
-            array: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
-        except (*UNREADABLE, TokenError) as error:  # NumPy parses the header as Python is parsed
-            raise PipelineError(f"{path}: damaged .npy file: {reason(error)}") from error
+    path.open("rb").close()  # if it cannot be opened, it is not damaged
+    try:
+        # Not np.load, which takes some files for archives of arrays.
+        array = np.asarray(np.lib.format.open_memmap(path, mode="c"))
+    except (*UNREADABLE, TokenError) as error:  # NumPy parses the header as Python is parsed
+        raise PipelineError(f"{path}: damaged .npy file: {reason(error)}") from error
     if array.dtype != dtype:
         raise PipelineError(f"{path}: expected elements of {np.dtype(dtype)}, found {array.dtype}")
     return array

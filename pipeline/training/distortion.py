@@ -19,6 +19,7 @@ from pipeline.runtime.params import Section
 
 BUMPS = 6  # along a side of the image: the elastic field is a sum of 6 x 6 bumps each way
 WHITE = 255
+AT_ONCE = 10_000  # images that are converted at a time
 # 1 / WHITE as the sum of its upper 16 bits and the rest. The first times a byte is exact, so the
 # sum of both products is what a division gives, to the bit. Compilers (XLA) take the freedom to
 # multiply by the rounded reciprocal instead of dividing by a constant, and an image at rest would
@@ -117,7 +118,9 @@ def prepare(images: NDArray[np.float32], smoothness: float) -> Source:
             f"their frames, found {len(images)} of {images.shape[1]} pixels"
         )
     framed = np.zeros((len(images), side + 3, side + 3), np.uint8)
-    framed[:, 1:-2, 1:-2] = np.rint(images * WHITE).reshape(-1, side, side)
+    for first in range(0, len(images), AT_ONCE):  # of all images at once, these would be copies
+        some = slice(first, first + AT_ONCE)
+        framed[some, 1:-2, 1:-2] = np.rint(images[some] * WHITE).reshape(-1, side, side)
     corners = (framed[:, :-1, :-1], framed[:, :-1, 1:], framed[:, 1:, :-1], framed[:, 1:, 1:])
     packed = np.stack(corners, axis=-1).view("<i4").reshape(-1)
     return Source(packed, bumps(side, smoothness))

@@ -7,11 +7,15 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+from numpy.typing import NDArray
+
 from pipeline.model.backend import keras
 from pipeline.runtime.examples import Examples
 from pipeline.training.batches import Logs, RunEpoch, cut_batch, tensors_of
 from pipeline.training.distortion import Strength, distort
 from pipeline.training.recipe import moving_averages
+
+ALIGNMENT = 64  # bytes; TensorFlow takes no array that lies otherwise
 
 
 def compile_epoch(
@@ -24,8 +28,8 @@ def compile_epoch(
     """Return a function that runs an epoch; the arguments are those of ``train_epochs``."""
     import tensorflow as tf
 
-    training_tensors = [tf.constant(one) for one in tensors_of(training, distortion)]
-    validation_tensors = [tf.constant(one) for one in tensors_of(validation, None)]
+    training_tensors = [on_device(one) for one in tensors_of(training, distortion)]
+    validation_tensors = [on_device(one) for one in tensors_of(validation, None)]
     in_order = tf.range(len(validation.labels), dtype=tf.int32)
     averages = moving_averages(model.optimizer)
     averaged = model.trainable_variables if averages else []
@@ -67,3 +71,15 @@ def compile_epoch(
         return logs, validation_logs
 
     return lambda shown: run_epoch(*map(tf.constant, shown))
+
+
+def on_device(array: NDArray[Any]) -> Any:
+    """Return an array as a tensor on the device that computes; on a CPU, without a copy of it.
+
+    ``tf.constant`` would copy it twice.
+    """
+    import tensorflow as tf
+
+    if array.ctypes.data % ALIGNMENT:
+        return tf.constant(array)
+    return tf.identity(tf.experimental.dlpack.from_dlpack(array.__dlpack__()))

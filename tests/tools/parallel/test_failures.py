@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Project, finish
-from tools.parallel.made_up_pipelines import contents, made_up, parallel, run_parallel
+from made_up_pipelines import contents, made_up, parallel, run_parallel
 
 WRITE = "python sum.py {} in.txt"
 
@@ -132,7 +132,7 @@ def test_input_that_changes_while_a_stage_runs_is_not_recorded_with_its_results(
 def test_what_only_dvc_repro_can_run_is_named_before_anything_runs(
     tmp_path: Path, entry: dict[str, list[str]], problem: str
 ) -> None:
-    stages = {"a": stage("a.txt"), "b": {"cmd": "true", **entry}}
+    stages: dict[str, dict[str, object]] = {"a": stage("a.txt"), "b": {"cmd": "true", **entry}}
     if "outs" in entry:
         stages["b"]["outs"] = [{name: {"cache": False}} for name in entry["outs"]]
     project = made_up(tmp_path, stages)

@@ -69,6 +69,7 @@ def _stage(
 ) -> tuple[dict[str, Any], list[str]]:
     """Return a stage of a kind, and what it writes."""
     deps = ["sum.py", *reads]
+    stage: dict[str, Any]
     read = " ".join(reads)
     match kind:
         case "folder":
@@ -101,9 +102,12 @@ def _stage(
             return stage, outs
         case "several":
             outs = [f"out/{number}-a.txt", f"out/{number}-b.txt"]
-            command = "\n".join(f"python sum.py {out} {read}" for out in outs)
-            entries = [outs[0], {outs[1]: choose.choice([{"cache": False}, {"persist": True}])}]
-            return {"cmd": command, "deps": deps, "outs": entries}, outs
+            commands = "\n".join(f"python sum.py {out} {read}" for out in outs)
+            entries: list[Any] = [
+                outs[0],
+                {outs[1]: choose.choice([{"cache": False}, {"persist": True}])},
+            ]
+            return {"cmd": commands, "deps": deps, "outs": entries}, outs
     out = f"out/{number}.txt"
     return {"cmd": f"python sum.py {out} {read}", "deps": deps, "outs": [out]}, [out]
 

@@ -1,0 +1,81 @@
+"""`parallel` on this very project: its stages, its study and its search, on small data."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import MirrorServer, Project, copied, copy_project, use_small_data
+from made_up_pipelines import contents
+
+
+def test_stages_of_the_pipeline_leave_what_dvc_repro_leaves(
+    original: tuple[Project, list[str]], data_set: Path, tmp_path: Path, server: MirrorServer
+) -> None:
+    del server
+    project = copy_project(tmp_path / "project", tmp_path / "home")
+    project.edit_params(lambda params: use_small_data(params, data_set, [str(data_set)]))
+    output = project.run("python", "-m", "pipeline", "parallel", "--jobs", "3")
+    assert "train: done in " in output
+    tracked = ("dvc.lock", "reports/", "data/", ".gitignore")
+    expected, found = (
+        {name: one for name, one in contents(each).items() if name.startswith(tracked)}
+        for each in (original[0], project)
+    )
+    assert found == expected
+    assert "up to date" in project.run("dvc", "status")
+    output = project.run("python", "-m", "pipeline", "parallel")
+    assert output == "Every stage is up to date.\n"
+
+
+def make_study(original: Project, folder: Path) -> Project:
+    """Return a project with a study of two recipes and four seeds, that has not run."""
+    project = copied(original, folder / "project")
+    project.edit_params(lambda params: params["train"].update(threads=1))
+    project.edit_params(
+        lambda params: params["study"].update(seeds=[0, 1, 2, 3]), "studies/params.yaml"
+    )
+    project.edit_params(
+        lambda params: params["cross_validate"].update(folds=2), "studies/params.yaml"
+    )
+    project.repro()
+    return project
+
+
+@pytest.mark.slow
+def test_study_leaves_what_dvc_repro_leaves(
+    original: tuple[Project, list[str]], tmp_path: Path
+) -> None:
+    serial, parallel = (make_study(original[0], tmp_path / name) for name in ("one", "other"))
+    assert len([stage for stage in serial.studies.repro() if stage.startswith("train@")]) == 8
+    parallel.studies.run("python", "-m", "pipeline", "parallel", "--jobs", "2")
+    assert contents(parallel) == contents(serial)
+
+
+def test_search_at_once_finds_the_rows_of_one_after_the_other(
+    original: tuple[Project, list[str]], tmp_path: Path
+) -> None:
+    def settings(params: Any) -> None:
+        found = [{"epochs": 1}, {"epochs": 1, "activation": "relu"}]
+        params["search"].update(base="original", seeds=[0], settings=found)
+
+    project = copied(original[0], tmp_path / "project")
+    project.edit_params(lambda params: params["train"].update(threads=1))
+    project.edit_params(settings, "studies/params.yaml")
+    table = project.folder / "studies/search.csv"
+    table.unlink(missing_ok=True)
+    project.run("python", "-m", "pipeline", "study", "search")
+    expected = table.read_text()
+    table.write_text("".join(expected.splitlines(keepends=True)[:1]))
+    output = project.run("python", "-m", "pipeline", "study", "search", "--jobs", "2")
+    assert table.read_text() == expected
+    assert "2 of 2: " in output
+    table.unlink()
+    project.append("studies/params.yaml", "")
+    project.edit_params(
+        lambda params: params["search"]["settings"].append({"batch_size": 10**6}),
+        "studies/params.yaml",
+    )
+    output = project.run("python", "-m", "pipeline", "study", "search", "--jobs", "1", status=1)
+    assert "3 of 3: `python -m pipeline study search --row 2` ended with exit code 1" in output
+    assert "the recipe's batch_size: 1000000 is larger than" in output
+    assert table.read_text() == expected
