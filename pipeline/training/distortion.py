@@ -6,6 +6,7 @@ lies between. Strokes become thicker or thinner where a pixel leans to the highe
 its four. The random numbers come from NumPy, so both backends see the same images.
 """
 
+import mmap
 from collections.abc import Callable
 from typing import Annotated, Any, NamedTuple
 
@@ -117,13 +118,16 @@ def prepare(images: NDArray[np.float32], smoothness: float) -> Source:
             f"distortion: expected square images, at most {MOST_PACKED:,} pixels of them with "
             f"their frames, found {len(images)} of {images.shape[1]} pixels"
         )
-    framed = np.zeros((len(images), side + 3, side + 3), np.uint8)
-    for first in range(0, len(images), AT_ONCE):  # of all images at once, these would be copies
-        some = slice(first, first + AT_ONCE)
-        framed[some, 1:-2, 1:-2] = np.rint(images[some] * WHITE).reshape(-1, side, side)
-    corners = (framed[:, :-1, :-1], framed[:, :-1, 1:], framed[:, 1:, :-1], framed[:, 1:, 1:])
-    packed = np.stack(corners, axis=-1).view("<i4").reshape(-1)
-    return Source(packed, bumps(side, smoothness))
+    # Pages of memory of its own begin where TensorFlow takes them without a copy.
+    memory = mmap.mmap(-1, len(images) * (side + 2) ** 2 * 4)
+    packed = np.frombuffer(memory, np.uint8).reshape(len(images), side + 2, side + 2, 4)
+    for first in range(0, len(images), AT_ONCE):
+        some = images[first : first + AT_ONCE]
+        framed = np.zeros((len(some), side + 3, side + 3), np.uint8)
+        framed[:, 1:-2, 1:-2] = np.rint(some * WHITE).reshape(-1, side, side)
+        corners = (framed[:, :-1, :-1], framed[:, :-1, 1:], framed[:, 1:, :-1], framed[:, 1:, 1:])
+        np.stack(corners, axis=-1, out=packed[first : first + AT_ONCE])
+    return Source(packed.view("<i4").reshape(-1), bumps(side, smoothness))
 
 
 def bumps(side: int, smoothness: float) -> NDArray[np.float32]:

@@ -55,7 +55,7 @@ def test_search_at_once_finds_the_rows_of_one_after_the_other(
     original: tuple[Project, list[str]], tmp_path: Path
 ) -> None:
     def settings(params: Any) -> None:
-        found = [{"epochs": 1}, {"epochs": 1, "activation": "relu"}]
+        found = [{"epochs": 1}, {"epochs": 1, "activation": "silu"}]
         params["search"].update(base="original", seeds=[0], settings=found)
 
     project = copied(original[0], tmp_path / "project")
