@@ -1,7 +1,8 @@
 """Handwritten digits, from compressed files to a measured network.
 
-The rooms, from the top floor down. A module imports from its own room and from some of the rooms
-further down this list (CONTRIBUTING.md has the arrows), and never one that is a command:
+The rooms, which are folders, from those that use others down to those that others use. A module
+imports from its own room and from some of the rooms further down (CONTRIBUTING.md has the
+arrows), and never one that is a command:
 
 - ``tools``: what people and CI run around the pipeline
 - ``stages``: what ``dvc repro`` runs, a module a stage, from download to plot

@@ -134,7 +134,11 @@ def run_parallel(project: Project, *arguments: str, status: int = 0, **environme
 
 def contents(project: Project) -> dict[str, bytes]:
     """Return all files of a project, and DVC's cache, but for what DVC keeps for itself."""
-    kept = (file for file in sorted(project.folder.rglob("*")) if file.is_file())
-    names = {file.relative_to(project.folder).as_posix(): file for file in kept}
-    other = (".git/", ".dvc/tmp/")
-    return {name: file.read_bytes() for name, file in names.items() if not name.startswith(other)}
+    files = (file for file in sorted(project.folder.rglob("*")) if file.is_file())
+    found = {file.relative_to(project.folder).as_posix(): file for file in files}
+    other = (".git/", ".dvc/tmp/", "__pycache__/")
+    return {
+        name: file.read_bytes()
+        for name, file in found.items()
+        if not any(f"/{one}" in f"/{name}" for one in other)
+    }

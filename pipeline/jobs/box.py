@@ -9,7 +9,7 @@ from pathlib import Path
 from pipeline.jobs.job import Job
 
 CHUNK = 4 << 20  # bytes that are read, or travel, at a time
-NAMED = 5  # files that a job wrote but does not declare; the names of others are not told
+NAMED = 5  # files that a job wrote but does not declare: so many are named, and the rest counted
 FILES, OUTPUT = "files", "output.txt"  # in a box
 
 
@@ -93,7 +93,7 @@ def _below(path: Path) -> Iterator[Path]:
 
 
 def undeclared(job: Job, files: Path) -> list[str]:
-    """Return some files that the commands wrote but that the job does not declare."""
+    """Return the files that the commands wrote but that the job does not declare."""
     found: list[str] = []
     outs = {files / out for out in job.outs}
     for folder, folders, names in os.walk(files):
@@ -101,7 +101,7 @@ def undeclared(job: Job, files: Path) -> list[str]:
         folders[:] = [name for name in folders if name != "__pycache__" and here / name not in outs]
         paths = [(here / name).relative_to(files).as_posix() for name in names]
         found += [path for path in paths if path not in job.files and files / path not in outs]
-    return sorted(found)[:NAMED]
+    return sorted(found)
 
 
 def described(path: Path) -> tuple[str, bool]:

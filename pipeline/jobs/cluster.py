@@ -25,7 +25,7 @@ TIMEOUT_OF_PAGE = 2  # seconds
 TIMEOUT = 10  # seconds in which a scheduler has to answer
 POLL = 0.5  # seconds after which a call to a worker is looked at again
 SENDS = 3  # times that a worker may say that it lacks a file
-BY_VALUE = (box, dask_worker, job, surroundings, worker)  # what a worker gets of this project
+BY_VALUE = (box, dask_worker, job, surroundings, worker)  # modules whose code goes to workers
 
 
 class Cluster:
@@ -184,7 +184,8 @@ class Cluster:
             try:
                 return future.result(timeout=POLL)
             except TimeoutError:
-                continue
+                if future.done():  # it is the worker's own
+                    raise
             except (CancelledError, KilledWorker) as error:
                 self._check_scheduler()
                 raise MachineLost("the worker died") from error

@@ -24,7 +24,8 @@ class Job:
         kept: Beginnings of names among those that they get from it all the same.
         places: Absolute paths of folders where a file may be found by its path in the box.
         caches: Absolute paths of caches of DVC, where it may be found by its MD5.
-        stores: Absolute paths of folders of drivers and workers, where it may be found by its MD5.
+        stores: Absolute paths of folders of this machine and of workers, where it may be found by
+            its MD5.
     """
 
     name: str
@@ -57,7 +58,7 @@ class Ended:
         files: MD5 and whether it is executable, by path, of all that it wrote where it says that it
             writes.
         folders: The folders there.
-        undeclared: Some paths of other files that it wrote.
+        undeclared: Paths of other files that it wrote.
     """
 
     state: Literal["done", "failed", "missing", "broken"]

@@ -21,7 +21,7 @@ def add_place_options(parser: argparse.ArgumentParser, default: str) -> None:
     """
     where = parser.add_mutually_exclusive_group()
     where.add_argument(
-        "--jobs", type=_positive, metavar="N", help=f"slots of this machine (default: {default})"
+        "--jobs", type=_positive, metavar="N", help=f"slots, about one a core (default: {default})"
     )
     where.add_argument(
         "--scheduler",
@@ -31,7 +31,7 @@ def add_place_options(parser: argparse.ArgumentParser, default: str) -> None:
     parser.add_argument(
         "--any-environment",
         action="store_true",
-        help="also use workers whose Python, platform or packages differ",
+        help="with --scheduler: also use workers whose Python, platform or packages differ",
     )
 
 
@@ -42,7 +42,7 @@ def _positive(text: str) -> int:
 
 
 def open_place(given: argparse.Namespace, scratch: Path, tell: Callable[[str], None]) -> Place:
-    """Return where the jobs run.
+    """Return where the jobs run; on this machine, they find this Python and MNIST_MIRROR.
 
     Args:
         given: The command line.

@@ -1,4 +1,4 @@
-"""Give jobs to machines as slots become free, and give a lost one to another machine."""
+"""Give jobs to machines as slots become free, and a lost one to another machine."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -9,7 +9,7 @@ from typing import Protocol
 from pipeline.jobs.job import Ended, Job
 from pipeline.runtime.errors import PipelineError
 
-ATTEMPTS = 3  # machines that a job may lose before it counts as failed
+ATTEMPTS = 3  # a job that is lost so often counts as failed
 LOOK_AGAIN = 1.0  # seconds after which the pool asks which machines there are
 PATIENCE = 60.0  # seconds that it waits for a machine where there is none
 MOST_AT_ONCE = 1000  # jobs, each with a thread of this process that waits for it
@@ -21,8 +21,8 @@ class Machine:
 
     Attributes:
         name: For people: its host, or "" for this machine.
-        threads: As many jobs of one thread at once.
-        gpus: Where there are any, at most as many jobs at once.
+        threads: Its slots; a job takes one or more.
+        gpus: If not 0, also the most jobs at once.
     """
 
     name: str
@@ -70,7 +70,8 @@ class Place(Protocol):
 class _Queued:
     job: Job
     threads: int
-    lost: list[str] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)  # where and why
+    avoided: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ class Finished:
     Attributes:
         name: Its name.
         machine: The name of its machine.
-        seconds: How long it took there, with its files' way.
+        seconds: How long it took there, including the transfer of its files.
         ended: How it ended; its state is "done" or "failed".
     """
 
@@ -126,7 +127,10 @@ class Pool:
         self._threads.shutdown(cancel_futures=True)
 
     def submit(self, job: Job, threads: int = 1) -> None:
-        """Add a job, which starts when a machine has so many slots free, or all that it has."""
+        """Add a job, which starts when a machine has so many slots free.
+
+        One that wants more than a machine has takes the whole machine.
+        """
         self._waiting.append(_Queued(job, threads))
         self._start()
 
@@ -137,21 +141,18 @@ class Pool:
             yield queued.job.name, self._name(slot.address), now - slot.since
 
     @property
-    def used(self) -> bool:
-        """Whether there was a job."""
-        return self._place is not None
-
-    @property
     def full(self) -> bool:
         """Whether a job waits for a machine."""
         return bool(self._waiting)
 
-    def drop_waiting(self) -> None:
-        """Forget the jobs that have not started."""
+    def drop_waiting(self) -> list[str]:
+        """Forget the jobs that have not started, and return their names."""
+        names = [queued.job.name for queued in self._waiting]
         self._waiting.clear()
+        return names
 
-    def ended(self, patience: float = LOOK_AGAIN) -> list[Finished]:
-        """Return the jobs that have ended since the last call; none after so many seconds.
+    def collect(self, patience: float = LOOK_AGAIN) -> list[Finished]:
+        """Return the jobs that have ended since the last call; maybe none, after so many seconds.
 
         Raises:
             PipelineError: The place is gone, or has had no machine for a minute.
@@ -166,14 +167,14 @@ class Pool:
         else:
             return []
         finished: list[Finished] = []
-        for future in done:
+        for future in sorted(done, key=lambda one: isinstance(one.exception(), PlaceLost)):
             if isinstance(future.exception(), PlaceLost) and finished:
                 continue  # what has ended is returned first; the next call raises
             one = self._take(future)
             finished += [one] if one else []
         try:
             self._start()
-        except PlaceLost:
+        except PipelineError:
             if not finished:
                 raise
         return finished
@@ -187,6 +188,7 @@ class Pool:
             return Finished(queued.job.name, machine, seconds, future.result())
         except MachineLost as lost:
             queued.lost.append(f"{machine or 'this machine'}: {lost}")
+            queued.avoided.add(slot.address)
             self._asked = float("-inf")
             if len(queued.lost) < ATTEMPTS:
                 self._tell(f"{queued.job.name}: lost: {queued.lost[-1]}; it runs again")
@@ -210,19 +212,25 @@ class Pool:
         if self._machines:
             self._last_machine = time.monotonic()
         for queued in list(self._waiting):
-            slot = self._free_slot(queued.threads)
+            slot = self._free_slot(queued)
             if slot:
                 self._waiting.remove(queued)
                 future = self._threads.submit(self._place.run, queued.job, slot.address, slot.gpu)
                 self._running[future] = queued, slot
 
-    def _free_slot(self, wanted: int) -> _Slot | None:
-        """Return a slot on the machine with most free threads, or None."""
+    def _free_slot(self, queued: _Queued) -> _Slot | None:
+        """Return a slot on the machine with most free threads, or None.
+
+        Machines that have lost the job get it again only where there is no other.
+        """
         found: list[_Slot] = []
+        others = self._machines.keys() - queued.avoided
         for address, machine in self._machines.items():
+            if others and address not in others:
+                continue
             taken = [slot for _, slot in self._running.values() if slot.address == address]
             free = machine.threads - sum(slot.threads for slot in taken)
-            threads = min(wanted, machine.threads)
+            threads = min(queued.threads, machine.threads)
             gpus = sorted(set(range(machine.gpus)) - {slot.gpu for slot in taken})
             if threads <= free and (gpus or not machine.gpus):
                 gpu = gpus[0] if gpus else None

@@ -31,7 +31,7 @@ class Surroundings(TypedDict):
 
 def surroundings() -> Surroundings:
     """Return what this machine says of itself; a worker of a cluster gets this by value."""
-    found = {one.name.lower().replace("_", "-"): one.version for one in distributions()}
+    found = {re.sub(r"[-_.]+", "-", one.name).lower(): one.version for one in distributions()}
     return {
         "host": platform.node(),
         "python": platform.python_version(),

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from pipeline.jobs.box import FILES, OUTPUT, forget, undeclared, unpack, written
+from pipeline.jobs.box import FILES, NAMED, OUTPUT, forget, undeclared, unpack, written
 from pipeline.jobs.job import Ended, Job
 
 POLL = 0.1  # seconds after which a running command is looked at again
@@ -75,7 +75,7 @@ def _run(job: Job, box: str, wanted: Callable[[], bool]) -> Ended:
     absent = [out for out in job.outs if not (files / out).exists()]
     aside = undeclared(job, files)
     if absent and not problem:
-        instead = f", but {', '.join(aside)}" if aside else ""
+        instead = f", but {', '.join(aside[:NAMED])}" if aside else ""
         problem = f"it did not write {', '.join(absent)}{instead}"
     if problem:
         return Ended("failed", problem, box=box)

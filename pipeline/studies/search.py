@@ -173,7 +173,8 @@ def train_in_pool(
         command = f"python -m pipeline study search --row {number}"
         pool.submit(replace(job, name=name, commands=[command]), tries[number].threads)
     while names:
-        for finished in pool.ended():
+        # Those that failed last: they end the search.
+        for finished in sorted(pool.collect(), key=lambda one: one.ended.state == "failed"):
             row = read_row(finished)
             number = names.pop(finished.name)
             _tell(number, len(tries), row)
@@ -264,7 +265,7 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_place_options(parser, "one training after the other, in this process")
-    parser.add_argument("--row", type=int, metavar="N", help=f"train only this one, into {ROW}")
+    parser.add_argument("--row", type=int, help=argparse.SUPPRESS)  # of a training that runs apart
     given = parser.parse_args()
     with clear_ending("search"):
         params = load_section("search", SearchParams)

@@ -31,7 +31,7 @@ The output of each stage is kept in .dvc/tmp/parallel/output/.
 
   python -m pipeline parallel                    # a slot for each core of this machine
   python -m pipeline parallel --jobs 4 evaluate  # `evaluate`, and what it needs
-  cd studies && python -m pipeline parallel      # another dvc.yaml, as `make study JOBS=2`"""
+  cd studies && python -m pipeline parallel      # another dvc.yaml, as `make study JOBS=4`"""
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ from pipeline.jobs.box import described, md5
 from pipeline.jobs.job import Job
 from pipeline.runtime.lock import flat
 
-# They say how a folder is to be read; this project's stages check their inputs by them.
+# DVC reads a folder by them, and this project's stages check their inputs by dvc.lock.
 DVC_FILES = ("dvc.yaml", "dvc.lock", ".dvcignore")
 
 

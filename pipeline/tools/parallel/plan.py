@@ -19,7 +19,7 @@ class Plan:
     Attributes:
         repo: DVC's view of the project.
         stages: DVC's stages, in the order of ``dvc repro``.
-        upstream: Those that have to be done before, by stage. DVC compares stages by their names.
+        upstream: Those that have to be done before, by stage.
     """
 
     repo: Any
@@ -30,7 +30,7 @@ class Plan:
         """Return the stages that cannot run without one, in order."""
         found: list[Any] = []
         for other in self.stages:
-            if any(before is stage or before in found for before in self.upstream[other]):
+            if any(before == stage or before in found for before in self.upstream[other]):
                 found.append(other)
         return found
 

@@ -57,9 +57,8 @@ class Progress:
         bar.add_row(ended, ProgressBar(total=self._total, completed=self._ended, width=40))
         return Group(table, bar)
 
-    def unchanged(self, name: str) -> None:
+    def unchanged(self) -> None:
         """Count a stage that need not run."""
-        del name
         self._ended += 1
 
     def restored(self, name: str) -> None:
@@ -90,5 +89,5 @@ def _on(machine: str) -> str:
 
 
 def _time(seconds: float) -> str:
-    minutes, rest = divmod(seconds, 60)
-    return f"{minutes:.0f} min {rest:02.0f} s" if minutes else f"{rest:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02} s" if minutes else f"{seconds:.1f} s"

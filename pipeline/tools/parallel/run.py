@@ -12,7 +12,7 @@ from typing import Any
 from dvc.exceptions import DvcException
 from dvc.stage.cache import RunCacheNotFoundError
 
-from pipeline.jobs.box import FILES, OUTPUT, forget
+from pipeline.jobs.box import FILES, NAMED, OUTPUT, forget
 from pipeline.jobs.job import Job
 from pipeline.jobs.pool import Finished, Pool
 from pipeline.runtime.errors import reason
@@ -60,10 +60,8 @@ class Run:
                     break
             if not self._started:
                 return
-            settled = []
-            for finished in self.pool.ended(self.progress.interval):
-                settled += self._settle(finished)
-            self._record(settled)
+            settled = map(self._settle, self.pool.collect(self.progress.interval))
+            self._record([stage for stage in settled if stage])
             self.progress.show(list(self.pool.running()))
 
     def _ready(self) -> Iterator[Any]:
@@ -83,7 +81,7 @@ class Run:
         try:
             if not self.force and not stage.changed(upstream=upstream):
                 self.done.add(stage)
-                self.progress.unchanged(stage.addressing)
+                self.progress.unchanged()
                 return
             if stage.frozen or not stage.cmd:
                 stage.run()
@@ -104,7 +102,7 @@ class Run:
         self._started[job.name] = _Started(stage, job, top, hashes)
         self.pool.submit(job, threads_of(stage))
 
-    def _settle(self, finished: Finished) -> list[Any]:
+    def _settle(self, finished: Finished) -> Any | None:
         """Put the outputs of a stage in place and save them; return the stage if all went well."""
         started = self._started.pop(finished.name)
         stage, ended = started.stage, finished.ended
@@ -114,23 +112,23 @@ class Run:
                 text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
                 hint = undeclared_input(text, started.job, started.top)
                 self._fail(stage, ended.reason, text, hint)
-                return []
+                return None
             changed = started.changed()
             if changed:
                 self._fail(stage, f"{', '.join(changed)} changed while it ran: run this again")
-                return []
+                return None
             for path in started.job.outs:
                 put(Path(ended.box, FILES, path), started.top / path)
             _save(stage)
         except (DvcException, OSError) as error:
             self._fail(stage, reason(error))
-            return []
+            return None
         finally:
             if ended.box:
                 forget(ended.box)
         self._tell_undeclared(finished, started.top)
         self.progress.done(finished)
-        return [stage]
+        return stage
 
     def _record(self, stages: list[Any]) -> None:
         self.order.record(stages)
@@ -153,8 +151,10 @@ class Run:
             if not ignore.is_ignored(self.plan.repo.fs, str(top / path))
         ]
         if wrote:
+            more = f" and {len(wrote) - NAMED} more" if len(wrote) > NAMED else ""
             self.progress.tell(
-                f"{finished.name}: also wrote {', '.join(wrote)}, which it does not declare: gone"
+                f"{finished.name}: also wrote {', '.join(wrote[:NAMED])}{more}, which it does not "
+                "declare: gone"
             )
 
     def _fail(self, stage: Any, problem: str, output: str = "", hint: str = "") -> None:
@@ -170,12 +170,12 @@ class Run:
 
     def _drop_waiting(self) -> None:
         """Start nothing more; what runs is waited for and recorded."""
-        running = {name for name, _, _ in self.pool.running()}
-        self.pool.drop_waiting()
-        self._started = {name: one for name, one in self._started.items() if name in running}
+        for name in self.pool.drop_waiting():
+            del self._started[name]
+        running = sorted(name for name, _, _ in self.pool.running())
         if running:
             self.progress.tell(
-                f"Waiting for what still runs: {', '.join(sorted(running))}. Ctrl-C kills it"
+                f"Waiting for what still runs: {', '.join(running)}. Ctrl-C kills it"
             )
 
 

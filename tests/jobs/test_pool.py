@@ -1,0 +1,99 @@
+"""The pool, with real commands in real folders; some machines lose what they get."""
+
+import time
+from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from pipeline.jobs.job import Ended, Job
+from pipeline.jobs.local import HERE, ThisMachine
+from pipeline.jobs.pool import Finished, Machine, MachineLost, Pool
+from pipeline.runtime.errors import PipelineError
+
+
+class SomeMachines:
+    """Machines that are folders of this one; what is sent to a broken one is lost."""
+
+    def __init__(self, scratch: Path, *broken: str, **threads: int) -> None:
+        self._here = ThisMachine(1, scratch)
+        self._machines = {name: Machine(name, count) for name, count in threads.items()}
+        self._broken = broken
+        self.asked: list[str] = []
+
+    def machines(self) -> Mapping[str, Machine]:
+        return self._machines
+
+    def run(self, job: Job, address: str, gpu: int | None) -> Ended:
+        self.asked.append(address)
+        if address in self._broken:
+            raise MachineLost("no space left")
+        return self._here.run(job, HERE, gpu)
+
+    def close(self) -> None:
+        self._here.close()
+
+
+def collect(pool: Pool, count: int) -> list[Finished]:
+    found: list[Finished] = []
+    while len(found) < count:
+        found += pool.collect()
+    return found
+
+
+def test_lost_job_runs_on_a_machine_that_has_not_lost_it(tmp_path: Path) -> None:
+    place = SomeMachines(tmp_path, "large", large=8, small=1)
+    told: list[str] = []
+    with closing(Pool(lambda: place, told.append)) as pool:
+        pool.submit(Job("a", ["true"]))
+        (finished,) = collect(pool, 1)
+    assert (finished.ended.state, finished.machine) == ("done", "small")
+    assert place.asked == ["large", "small"]
+    assert told == ["a: lost: large: no space left; it runs again"]
+
+
+def test_job_that_every_machine_loses_fails_after_three_attempts(tmp_path: Path) -> None:
+    place = SomeMachines(tmp_path, "only", only=1)
+    with closing(Pool(lambda: place, lambda _: None)) as pool:
+        pool.submit(Job("a", ["true"]))
+        (finished,) = collect(pool, 1)
+    assert finished.ended.state == "failed"
+    assert finished.ended.reason.startswith("was lost 3 times: only: no space left;")
+    assert place.asked == ["only"] * 3
+
+
+def test_job_that_wants_more_than_a_machine_has_takes_all_of_it(tmp_path: Path) -> None:
+    note = tmp_path / "note"
+    place = ThisMachine(2, tmp_path)
+    with closing(Pool(lambda: place, lambda _: None)) as pool:
+        for name in "ab":
+            command = f"echo + >> {note}; sleep 0.2; echo - >> {note}"
+            pool.submit(Job(name, [command]), threads=16)
+        collect(pool, 2)
+    assert note.read_text() == "+\n-\n" * 2
+
+
+def test_jobs_that_were_dropped_are_named_and_never_run(tmp_path: Path) -> None:
+    with closing(Pool(lambda: ThisMachine(1, tmp_path), lambda _: None)) as pool:
+        for name in "abc":
+            pool.submit(Job(name, ["sleep 0.2"]))
+        assert pool.drop_waiting() == ["b", "c"]
+        assert [one.name for one in collect(pool, 1)] == ["a"]
+        assert pool.collect() == []
+
+
+def test_place_that_cannot_be_opened_says_so() -> None:
+    def fail() -> ThisMachine:
+        raise PipelineError("nobody there")
+
+    with closing(Pool(fail, print)) as pool, pytest.raises(PipelineError, match="nobody there"):
+        pool.submit(Job("a", ["true"]))
+
+
+def test_closing_kills_what_runs(tmp_path: Path) -> None:
+    with closing(Pool(lambda: ThisMachine(1, tmp_path), print)) as pool:
+        pool.submit(Job("a", ["sleep 600"]))
+        while not list(pool.running()):
+            time.sleep(0.01)
+    assert list(tmp_path.iterdir()) == []
