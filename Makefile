@@ -42,7 +42,7 @@ compare: $(VENV)/.installed  ## Compare the working files with BASE=... (main; o
 verify: $(VENV)/.installed  ## Run the last commit from scratch in a clean clone, and compare its results
 	$(RUN) python -m pipeline verify
 
-test: $(VENV)/.installed  ## Run the tests of every behaviour, in about eight minutes
+test: $(VENV)/.installed  ## Run the tests of every behaviour, in about ten minutes
 	$(RUN) $(PYTEST) -m "$(TESTS)"
 
 test-all: $(VENV)/.installed  ## Run all tests, the slow repetitions and fault campaigns too

@@ -9,7 +9,7 @@ def test_what_differs_is_named_up_to_three_packages() -> None:
     here = surroundings()
     assert differences(here, surroundings(), set(here["packages"])) == []
     there = here | {"python": "3.9.1", "packages": {}}
-    found = differences(here, there, {"numpy", "pandas", "keras", "scipy", "ruamel-yaml"})  # type: ignore[arg-type]
+    found = differences(here, there, {"numpy", "pandas", "keras", "scipy", "ruamel-yaml"})
     assert found[0] == f"python 3.9.1 in place of {here['python']}"
     assert found[1].startswith("keras missing in place of ")
     assert found[-1] == "2 other packages"
