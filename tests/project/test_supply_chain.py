@@ -7,8 +7,8 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from collections.abc import Collection, Mapping
-from importlib.metadata import Distribution, distributions
+from collections.abc import Collection, Iterable, Mapping
+from importlib.metadata import Distribution, DistributionFinder, MetadataPathFinder
 from pathlib import Path
 
 import pytest
@@ -55,6 +55,18 @@ def differences(versions: Mapping[str, str], lock: str, optional: str) -> list[s
         if name not in BROUGHT_BY_PYTHON
         and (name not in allowed or version != allowed[name].version)
     ]
+
+
+def distributions(path: list[str] | None = None) -> Iterable[Distribution]:
+    """Return the packages that are installed, by Python's own finder.
+
+    The package importlib-metadata, which Dask imports before Python 3.12, puts another one in its
+    place, and that leaves out files that are missing.
+    """
+    context = (
+        DistributionFinder.Context() if path is None else DistributionFinder.Context(path=path)
+    )
+    return MetadataPathFinder.find_distributions(context)
 
 
 def altered(distribution: Distribution) -> list[str]:
