@@ -106,8 +106,9 @@ def main() -> None:
 
         train = independent(TRAININGS, "python train.py {number} {number}.out")
         for stage in train.values():
-            stage["deps"] += ["train.py"]
+            stage["deps"] += ["params.yaml", "train.py"]
         params = (ROOT / "params.yaml").read_text(encoding="utf-8")
+        params = params.replace("epochs: 100 ", "epochs: 20 ")
         files = {"in.txt": "in", "train.py": TRAIN, "params.yaml": params}
         trainings = project(Path(scratch, "train"), train, **files)
         print(f"{TRAININGS} trainings of one thread on small data, two slots, seconds")

@@ -39,7 +39,8 @@ def unpack(job: Job, files: Path, store: Path) -> list[str]:
             missing.add(digest)
         elif executable:
             make_executable(copy)
-    for folder in [files / job.folder, *((files / out).parent for out in job.outs)]:
+    made = [job.folder, *job.folders, *(str(Path(out).parent) for out in job.outs)]
+    for folder in (files / one for one in made):
         folder.mkdir(parents=True, exist_ok=True)
     return sorted(missing)
 

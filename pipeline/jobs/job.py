@@ -17,6 +17,7 @@ class Job:
         folder: Where the commands run.
         root: The root folder of the DVC project.
         files: MD5 and whether it is executable, by path, of each file that is put there.
+        folders: Folders that are made, also where they are empty.
         links: The targets of symbolic links to folders, by path.
         outs: The files and folders that the commands must write.
         variables: Of the environment, beside those of the worker.
@@ -34,6 +35,7 @@ class Job:
     folder: str = "."
     root: str = "."
     files: dict[str, tuple[str, bool]] = field(default_factory=dict)
+    folders: list[str] = field(default_factory=list)
     links: dict[str, str] = field(default_factory=dict)
     outs: list[str] = field(default_factory=list)
     variables: dict[str, str] = field(default_factory=dict)

@@ -44,7 +44,8 @@ class Parcels:
         """
         links: dict[Path, Path] = {}
         root = Path(self.repo.root_dir)
-        files = {self._real(Path(path), links): Path(path) for path in self._needed(stage)}
+        needed = {self._real(path, links): path for path in self._needed(stage, links)}
+        files = {real: path for real, path in needed.items() if not path.is_dir()}
         outs = [self._real(Path(out.fs_path), links) for out in stage.outs]
         folder = self._real(Path(stage.wdir), links)
         settings = [
@@ -53,7 +54,7 @@ class Parcels:
             for name in DVC_FILES
             if (directory / name).is_file()
         ]
-        ends = [root, folder, *(path.parent for path in [*files, *outs, *settings, *links])]
+        ends = [root, folder, *(path.parent for path in [*needed, *outs, *settings, *links])]
         top = Path(os.path.commonpath(ends))
 
         def inside(path: Path) -> str:
@@ -68,6 +69,7 @@ class Parcels:
             root=inside(root),
             files={inside(real): self._content(path) for real, path in files.items()}
             | {inside(path): self._snapshot(path) for path in settings},
+            folders=[inside(real) for real in needed if real not in files],
             links={inside(link): os.path.relpath(to, link.parent) for link, to in links.items()},
             outs=[inside(out) for out in outs],
             variables=self.template.variables | {"DVC_STAGE": stage.addressing},
@@ -77,19 +79,25 @@ class Parcels:
         )
         return job, top
 
-    def _needed(self, stage: Any) -> Iterator[str]:
-        """Yield the files that a stage may read: its inputs, and the outputs that persist."""
-        for dependency in stage.deps:
-            yield from self._files(dependency.fs_path)
-        for out in stage.outs:
-            if out.persist:
-                yield from self._files(out.fs_path)
+    def _needed(self, stage: Any, links: dict[Path, Path]) -> Iterator[Path]:
+        """Yield the files and folders that a stage may read: its inputs, and what persists."""
+        for entry in [*stage.deps, *(out for out in stage.outs if out.persist)]:
+            path = Path(entry.fs_path)
+            if path.is_dir():
+                yield from self._below(path, links)
+            elif path.exists():
+                yield path
 
-    def _files(self, path: str) -> Iterator[str]:
-        if Path(path).is_file():
-            yield path
-        elif Path(path).is_dir():
-            yield from self.repo.dvcignore.find(self.repo.fs, path)
+    def _below(self, path: Path, links: dict[Path, Path]) -> Iterator[Path]:
+        """Yield a folder, and what is in it, as far as DVC does not ignore it."""
+        for folder, folders, names in self.repo.dvcignore.walk(self.repo.fs, str(path)):
+            here = Path(folder)
+            if not here.is_symlink():
+                yield here
+            yield from (here / name for name in names)
+            for name in folders:
+                if (here / name).is_symlink():
+                    self._real(here / name / "inside", links)
 
     def _real(self, path: Path, links: dict[Path, Path]) -> Path:
         """Return a path without symbolic links to folders on its way, which are added to links."""

@@ -35,7 +35,9 @@ class Progress:
     def tell(self, line: str) -> None:
         """Show a line."""
         self.told = True
-        self._console.print(Text(line))
+        # No output of a stage commands the terminal.
+        shown = (one if one.isprintable() or one == "\t" else ascii(one)[1:-1] for one in line)
+        self._console.print(Text("".join(shown)))
 
     def show(self, running: list[tuple[str, str, float]]) -> None:
         """Show what runs: name, machine and seconds of each."""

@@ -21,6 +21,9 @@ from pipeline.tools.parallel.parcel import Parcels, threads_of
 from pipeline.tools.parallel.plan import Plan
 from pipeline.tools.parallel.progress import Progress
 
+# What programs say of a file that is not there.
+MISSING = "no such file|not found|cannot (open|find)|does not exist|FileNotFound|No module named"
+
 
 @dataclass
 class Run:
@@ -243,7 +246,8 @@ def undeclared_input(output: str, job: Job, top: Path) -> str:
         job: What it declares.
         top: The folder that its paths are relative to.
     """
-    words = set(re.findall(r"[^\s'\"`:,;()\[\]<>=]+", output))
+    lines = [one for one in output.splitlines() if re.search(MISSING, one, re.IGNORECASE)]
+    words = set(re.findall(r"[^\s'\"`:,;()\[\]<>=]+", "\n".join(lines)))
     modules = re.findall(r"No module named '([\w.]+)'", output)
     words |= {
         f"{name.replace('.', '/')}{end}" for name in modules for end in (".py", "/__init__.py")

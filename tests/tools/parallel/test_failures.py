@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -245,3 +246,37 @@ def test_dry_run_tells_what_would_run_and_runs_nothing(tmp_path: Path) -> None:
     assert run_parallel(project) == "Every stage is up to date.\n"
     (project.folder / "in.txt").write_text("other\n")
     assert run_parallel(project, "--dry") == "a: would run\nb: would run, after a\n"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells whose children these are")
+def test_process_that_leaves_its_session_ends_with_its_stage(tmp_path: Path) -> None:
+    number = tmp_path / "number"
+    command = (
+        f"setsid sh -c 'echo $$ > {number}; exec sleep 600' & until test -s {number}; do :; done"
+    )
+    project = made_up(tmp_path, {"a": stage("a.txt", f"{command}; {WRITE.format('a.txt')}")})
+    run_parallel(project)
+    assert not alive(number)
+
+
+def test_empty_folders_and_links_to_folders_are_there_as_with_dvc_repro(tmp_path: Path) -> None:
+    command = "ls -R empty d > a.txt; cat d/link/k >> a.txt"
+    projects = []
+    for name in ("serial", "parallel"):
+        entry = {"cmd": command, "deps": ["empty", "d"], "outs": ["a.txt"]}
+        project = made_up(tmp_path / name, {"a": entry}, **{"d/sub/k": "k\n"})
+        (project.folder / "empty").mkdir()
+        (project.folder / "d/e").mkdir()
+        (project.folder / "d/link").symlink_to("sub")
+        projects.append(project)
+    serial, other = projects
+    serial.repro()
+    run_parallel(other)
+    assert contents(other) == contents(serial)
+
+
+def test_output_of_a_failed_stage_commands_no_terminal(tmp_path: Path) -> None:
+    project = made_up(tmp_path, {"a": stage("a.txt", r"printf '\033[2Jgone\000'; exit 1")})
+    output = run_parallel(project, status=1)
+    assert "\\x1b[2Jgone\\x00" in output
+    assert "\x1b" not in output
