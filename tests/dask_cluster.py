@@ -27,6 +27,45 @@ def may_be_apart() -> bool:
     return bool(shutil.which("unshare")) and subprocess.run(command, check=False).returncode == 0
 
 
+def network_of_its_own() -> tuple[str, ...] | None:
+    """Make a network name space with a cable to it, for as long as the test runs.
+
+    Returns:
+        What a command begins with that runs there; None where this machine does not allow it.
+    """
+    if os.geteuid() or not all(map(shutil.which, ("ip", "nsenter", "unshare"))):
+        return None
+    holder = start(["unshare", "--net", "sleep", "infinity"], Path("/"), dict(os.environ))
+    inside = ("nsenter", f"--net=/proc/{holder.pid}/ns/net")
+    here, there = f"dask{holder.pid}", "eth0"
+    commands = [
+        [
+            "ip",
+            "link",
+            "add",
+            here,
+            "type",
+            "veth",
+            "peer",
+            "name",
+            there,
+            "netns",
+            str(holder.pid),
+        ],
+        ["ip", "address", "add", f"{CABLE[0]}/30", "dev", here],
+        ["ip", "link", "set", here, "up"],
+        [*inside, "ip", "address", "add", f"{CABLE[1]}/30", "dev", there],
+        [*inside, "ip", "link", "set", there, "up"],
+        [*inside, "ip", "link", "set", "lo", "up"],
+    ]
+    while (
+        Path(f"/proc/{holder.pid}/ns/net").stat().st_ino == Path("/proc/self/ns/net").stat().st_ino
+    ):
+        time.sleep(0.01)  # unshare has not got so far
+    done = (subprocess.run(one, capture_output=True, check=False).returncode for one in commands)
+    return inside if not any(done) else None
+
+
 def free_port() -> int:
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from conftest import Project, finish
-from dask_cluster import DaskCluster, may_be_apart
+from dask_cluster import CABLE, DaskCluster, may_be_apart, network_of_its_own
 from made_up_pipelines import (
     contents,
     made_up,
@@ -53,6 +53,18 @@ def test_cluster_leaves_what_dvc_repro_leaves(tmp_path: Path, cluster: DaskClust
     assert ", on " in output
     if not may_be_apart():
         pytest.skip("no mounts of its own for a worker here; it would have shared no folder")
+
+
+def test_worker_in_a_network_of_its_own_is_as_good(tmp_path: Path) -> None:
+    inside = network_of_its_own()
+    if inside is None:
+        pytest.skip("no network name spaces here; a worker would have run in one")
+    (tmp_path / "here").mkdir()
+    cluster = DaskCluster(tmp_path / "cluster", hidden=(tmp_path / "here",), host=CABLE[0])
+    project = made_up(tmp_path / "here", {"a": stage("a.txt")})
+    cluster.start_worker("--host", CABLE[1], wrap=inside)
+    run_there(cluster, project)
+    assert (project.folder / "a.txt").exists()
 
 
 def test_worker_with_other_packages_is_refused_by_name(
