@@ -112,6 +112,7 @@ def described(path: Path) -> tuple[str, bool]:
 
 def md5(path: Path) -> str:
     """Return the MD5 of a file, by which DVC knows it, in hexadecimal digits."""
+    # As `md5` of pipeline.runtime.lock, which a worker has not.
     with path.open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
