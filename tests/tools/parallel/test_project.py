@@ -1,19 +1,19 @@
 """`parallel` on this very project: its stages, its study and its search, on small data."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import MirrorServer, Project, copied, copy_project, use_small_data
+from conftest import Project, copied, copy_project
 from made_up_pipelines import contents
 
 
 def test_stages_of_the_pipeline_leave_what_dvc_repro_leaves(
-    original: tuple[Project, list[str]], data_set: Path, tmp_path: Path, server: MirrorServer
+    original: tuple[Project, list[str]], tmp_path: Path
 ) -> None:
-    del server
     project = copy_project(tmp_path / "project", tmp_path / "home")
-    project.edit_params(lambda params: use_small_data(params, data_set, [str(data_set)]))
+    shutil.copyfile(original[0].folder / "params.yaml", project.folder / "params.yaml")
     output = project.run("python", "-m", "pipeline", "parallel", "--jobs", "3")
     assert "train: done in " in output
     tracked = ("dvc.lock", "reports/", "data/", ".gitignore")
