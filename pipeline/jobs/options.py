@@ -12,8 +12,8 @@ from pipeline.jobs.pool import Place
 LOCK = "requirements.lock"  # in the project's folder, or one that holds it
 
 
-def add_place_options(parser: argparse.ArgumentParser, default: str) -> None:
-    """Add --jobs, --scheduler and --any-environment.
+def parse_with_place(parser: argparse.ArgumentParser, default: str) -> argparse.Namespace:
+    """Add --jobs, --scheduler and --any-environment to a parser, and parse the command line.
 
     Args:
         parser: Of the command.
@@ -33,6 +33,10 @@ def add_place_options(parser: argparse.ArgumentParser, default: str) -> None:
         action="store_true",
         help="with --scheduler: also use workers whose Python, platform or packages differ",
     )
+    given = parser.parse_args()
+    if given.any_environment and not given.scheduler:
+        parser.error("--any-environment is about the workers of a cluster: it needs --scheduler")
+    return given
 
 
 def _positive(text: str) -> int:

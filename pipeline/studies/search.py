@@ -25,7 +25,7 @@ from pydantic import ConfigDict, Field, ValidationError
 
 from pipeline.jobs.box import FILES, OUTPUT, described, forget
 from pipeline.jobs.job import Job
-from pipeline.jobs.options import add_place_options, open_place, template
+from pipeline.jobs.options import open_place, parse_with_place, template
 from pipeline.jobs.pool import Finished, Pool
 from pipeline.model.backend import keras, pin
 from pipeline.runtime.atomic import write_text
@@ -264,9 +264,8 @@ def main() -> None:
         epilog="Exit codes: 0 done, 1 failed, with the reason in one line.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add_place_options(parser, "one training after the other, in this process")
     parser.add_argument("--row", type=int, help=argparse.SUPPRESS)  # of a training that runs apart
-    given = parser.parse_args()
+    given = parse_with_place(parser, "one training after the other, in this process")
     with clear_ending("search"):
         params = load_section("search", SearchParams)
         if given.row is not None:

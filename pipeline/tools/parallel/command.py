@@ -15,7 +15,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.jobs.options import add_place_options, open_place, template
+from pipeline.jobs.options import open_place, parse_with_place, template
 from pipeline.runtime.errors import PipelineError, reason
 from pipeline.tools.command_line import run_tool, tool_parser
 
@@ -39,13 +39,12 @@ def main() -> None:
     parser = tool_parser("parallel", __doc__, formats=False)
     parser.epilog = EPILOG
     parser.add_argument("targets", nargs="*", metavar="TARGET", help="as of dvc repro")
-    add_place_options(parser, "its cores")
     parser.add_argument("--force", action="store_true", help="run also what has not changed")
     parser.add_argument(
         "--keep-going", action="store_true", help="after a failure, run what does not need it"
     )
     parser.add_argument("--dry", action="store_true", help="only tell what would run")
-    given = parser.parse_args()
+    given = parse_with_place(parser, "one for each core of this machine")
     run_tool("parallel", lambda: parallel(given))
 
 

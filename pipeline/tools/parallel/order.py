@@ -18,8 +18,6 @@ from dvc.utils.serialize import dumps_yaml
 from pipeline.runtime.atomic import discard, write_text
 from pipeline.runtime.yaml import parse_yaml
 
-EMPTY = "schema: '2.0'\nstages:\n"
-
 
 class SerialOrder:
     """The lock files and ``.gitignore`` files of a run."""
@@ -34,28 +32,21 @@ class SerialOrder:
         self._stages = stages
         self._note = note
         kept = json.loads(note.read_text(encoding="utf-8")) if note.exists() else {}
-        locks = {Path(stage.path).with_suffix(".lock") for stage in stages if stage.cmd}
-        present = {str(path): list(lock_blocks(_text(path))[1]) for path in locks}
-        self._locked = {
-            path: names if set(names := kept.get("locks", {}).get(path, now)) <= set(now) else now
-            for path, now in present.items()
-        }
-        folders = {Path(out.fs_path).parent for stage in stages for out in stage.outs}
-        ignored = {str(folder / ".gitignore"): _text(folder / ".gitignore") for folder in folders}
-        self._ignored = {
-            path: before
-            if now.startswith(before := kept.get("ignored", {}).get(path, now))
-            else now
-            for path, now in ignored.items()
-        }
-        lines: dict[str, list[str]] = {path: [] for path in ignored}
+        self._locked: dict[str, list[str]] = {}  # the stages in each lock file, before
+        for path in {lock_file(stage) for stage in stages if stage.cmd}:
+            now = list(lock_blocks(_text(path))[1])
+            before = kept.get("locks", {}).get(str(path), now)
+            # What somebody has changed since then is taken as it is.
+            self._locked[str(path)] = before if set(before) <= set(now) else now
+        self._ignored: dict[str, str] = {}  # the text of each .gitignore, before
+        self._places: dict[str, list[str]] = {}  # the lines for its outputs, in order
         for out in (out for stage in stages for out in stage.outs):
-            path = Path(out.fs_path)
-            lines[str(path.parent / ".gitignore")].append(ignore_line(path))
-        self._places = {
-            path: {line: number for number, line in enumerate(found)}
-            for path, found in lines.items()
-        }
+            ignore = Path(out.fs_path).with_name(".gitignore")
+            self._places.setdefault(str(ignore), []).append(ignore_line(Path(out.fs_path)))
+        for path in map(Path, self._places):
+            text = _text(path)
+            earlier = kept.get("ignored", {}).get(str(path), text)
+            self._ignored[str(path)] = earlier if text.startswith(earlier) else text
         write_text(note, json.dumps({"locks": self._locked, "ignored": self._ignored}))
 
     def record(self, stages: Iterable[Any]) -> None:
@@ -68,10 +59,8 @@ class SerialOrder:
                 continue
             text = dumps_yaml({"stages": to_lockfile(stage)})
             block = text.partition("\n")[2]
-            entries.setdefault(Path(stage.path).with_suffix(".lock"), {})[stage.name] = block
-            stage.repo.scm_context.track_file(
-                os.path.relpath(Path(stage.path).with_suffix(".lock"))
-            )
+            entries.setdefault(lock_file(stage), {})[stage.name] = block
+            stage.repo.scm_context.track_file(os.path.relpath(lock_file(stage)))
         for path, blocks in entries.items():
             self._write_lock(path, blocks)
 
@@ -79,7 +68,7 @@ class SerialOrder:
         text = _text(path)
         head, blocks, tail = lock_blocks(text)
         blocks |= new
-        planned = [one.name for one in self._stages if Path(one.path).with_suffix(".lock") == path]
+        planned = [stage.name for stage in self._stages if stage.cmd and lock_file(stage) == path]
         order = [*self._locked[str(path)], *planned, *blocks]
         written = head + "".join(blocks[name] for name in dict.fromkeys(order) if name in blocks)
         if written + tail != text:
@@ -91,7 +80,7 @@ class SerialOrder:
             path = folder / ".gitignore"
             text, before = _text(path), self._ignored[str(path)]
             lines = [line for line in text.removeprefix(before).splitlines() if line]
-            places = self._places[str(path)]
+            places = {line: number for number, line in enumerate(self._places[str(path)])}
             ordered = sorted(lines, key=lambda line: places.get(line, -1))
             if ordered != lines:
                 gap = "\n" if before and not before.endswith("\n") else ""
@@ -102,15 +91,21 @@ class SerialOrder:
         discard(self._note)
 
 
+def lock_file(stage: Any) -> Path:
+    """Return the lock file in which DVC records a stage."""
+    return Path(stage.path).with_suffix(".lock")
+
+
 def lock_blocks(text: str) -> tuple[str, dict[str, str], str]:
     """Return a lock file's text up to its stages, the text of each stage, and the rest.
 
     Args:
         text: As DVC writes it; empty for a file that is not there.
     """
-    if not text.strip():
-        return EMPTY, {}, ""
-    head, begin, rest = re.split(r"^(stages:.*\n)", text, maxsplit=1, flags=re.MULTILINE)
+    found = re.search(r"^stages:.*\n", text, re.MULTILINE)
+    if not found:
+        return (text or "schema: '2.0'\n") + "stages:\n", {}, ""
+    head, begin, rest = text[: found.start()], found[0], text[found.end() :]
     end = re.search(r"^\S", rest, re.MULTILINE)
     inside, tail = (rest[: end.start()], rest[end.start() :]) if end else (rest, "")
     parts = re.split(r"^(?=  [^\s#-])", inside, flags=re.MULTILINE)

@@ -152,6 +152,13 @@ def test_unknown_target_is_an_error_of_one_line(tmp_path: Path) -> None:
     assert output.count("\n") == 1
 
 
+def test_option_about_workers_is_refused_where_there_are_none(tmp_path: Path) -> None:
+    project = made_up(tmp_path, {"a": stage("a.txt")})
+    output = run_parallel(project, "--any-environment", status=2)
+    assert "it needs --scheduler" in output
+    assert not (project.folder / "a.txt").exists()
+
+
 def test_second_run_in_a_project_says_that_there_is_one(tmp_path: Path) -> None:
     begun, go_on = tmp_path / "begun", tmp_path / "go_on"
     command = f"touch {begun}; until test -e {go_on}; do sleep 0.1; done; {WRITE.format('a.txt')}"

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from conftest import Project, copied, copy_project
+from dask_cluster import DaskCluster
 from made_up_pipelines import contents
 
 
@@ -51,6 +52,11 @@ def test_study_leaves_what_dvc_repro_leaves(
     assert contents(parallel) == contents(serial)
 
 
+def search(project: Project, *options: str, status: int = 0, **environment: str) -> str:
+    command = ("python", "-m", "pipeline", "study", "search", *options)
+    return project.run(*command, status=status, **environment)
+
+
 def test_search_at_once_finds_the_rows_of_one_after_the_other(
     original: tuple[Project, list[str]], tmp_path: Path
 ) -> None:
@@ -58,24 +64,30 @@ def test_search_at_once_finds_the_rows_of_one_after_the_other(
         found = [{"epochs": 1}, {"epochs": 1, "activation": "silu"}]
         params["search"].update(base="original", seeds=[0], settings=found)
 
-    project = copied(original[0], tmp_path / "project")
+    (tmp_path / "here").mkdir()
+    project = copied(original[0], tmp_path / "here/project")
     project.edit_params(lambda params: params["train"].update(threads=1))
     project.edit_params(settings, "studies/params.yaml")
     table = project.folder / "studies/search.csv"
     table.unlink(missing_ok=True)
-    project.run("python", "-m", "pipeline", "study", "search")
+    search(project)
     expected = table.read_text()
     table.write_text("".join(expected.splitlines(keepends=True)[:1]))
-    output = project.run("python", "-m", "pipeline", "study", "search", "--jobs", "2")
+    assert "2 of 2: " in search(project, "--jobs", "2")
     assert table.read_text() == expected
+    # Only what is missing is trained, on a worker that does not see the project.
+    table.write_text("".join(expected.splitlines(keepends=True)[:2]))
+    cluster = DaskCluster(tmp_path / "cluster", hidden=(tmp_path / "here",))
+    cluster.start_worker()
+    output = search(project, "--scheduler", cluster.address, **cluster.variables)
     assert "2 of 2: " in output
-    table.unlink()
-    project.append("studies/params.yaml", "")
+    assert "1 of 2: " not in output
+    assert table.read_text() == expected
     project.edit_params(
         lambda params: params["search"]["settings"].append({"batch_size": 10**6}),
         "studies/params.yaml",
     )
-    output = project.run("python", "-m", "pipeline", "study", "search", "--jobs", "1", status=1)
+    output = search(project, "--jobs", "1", status=1)
     assert "3 of 3: `python -m pipeline study search --row 2` ended with exit code 1" in output
     assert "the recipe's batch_size: 1000000 is larger than" in output
     assert table.read_text() == expected

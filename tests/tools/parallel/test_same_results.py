@@ -67,3 +67,29 @@ def test_targets_run_with_what_they_need_and_nothing_else(tmp_path: Path) -> Non
     serial.repro("s1")
     run_parallel(parallel, "--jobs", "4", "s1")
     assert contents(parallel) == contents(serial)
+
+
+def test_what_else_a_lock_file_holds_is_kept(tmp_path: Path) -> None:
+    serial, parallel = both(tmp_path, 2, 7)
+    for project in (serial, parallel):
+        (project.folder / "dvc.lock").write_text(LOCK_WITHOUT_STAGES)
+    serial.repro()
+    run_parallel(parallel)
+    assert contents(parallel) == contents(serial)
+
+
+# As `dvc dataset add` leaves it.
+LOCK_WITHOUT_STAGES = """\
+schema: '2.0'
+datasets:
+- name: some
+  type: url
+  url: s3://bucket/some
+  meta:
+    isdir: true
+    size: 3
+  files:
+  - relpath: a
+    meta:
+      size: 3
+"""
