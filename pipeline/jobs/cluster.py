@@ -89,12 +89,13 @@ class Cluster:
     def _admit(self, new: Mapping[str, Any]) -> None:
         """Ask workers for their surroundings, and take those that have the right ones."""
         here, before = surroundings.surroundings(), time.time()
-        try:
-            answers = self._client.run(dask_worker.look_around, workers=list(new))
-        except OSError:  # one has died meanwhile; the others are asked again
-            return
+        # Dask fills in an argument of the name `dask_worker`.
+        answers = self._client.run(dask_worker.look_around, workers=list(new), on_error="return")
         after = time.time()
-        for address, (there, store) in answers.items():
+        for address, answer in answers.items():
+            if isinstance(answer, Exception):  # it has died meanwhile, or is asked again
+                continue
+            there, store = answer
             name = f"{there['host']} ({address})"
             wrong = clock_error(before, there["clock"], after)
             if wrong:
@@ -132,10 +133,11 @@ class Cluster:
         sent = replace(job, stores=[*job.stores, *self._beside(address)])
         ended = call(dask_worker.work, sent, gpu)
         for _ in range(SENDS):
-            if ended.state == "missing":
-                with self._sending[address]:  # else two jobs would send the same files
-                    send(call, job, ended.missing)
-                ended = call(dask_worker.work, sent, gpu)
+            if ended.state != "missing":
+                break
+            with self._sending[address]:  # else two jobs would send the same files
+                send(call, job, ended.missing)
+            ended = call(dask_worker.work, sent, gpu)
         match ended.state:
             case "broken":
                 raise MachineLost(ended.reason)
@@ -145,7 +147,7 @@ class Cluster:
 
     def _beside(self, address: str) -> list[str]:
         """Return the stores of the other workers on a worker's machine."""
-        machines = self._machines
+        machines = dict(self._machines)  # the pool's thread may add to it
         if address not in machines:
             raise MachineLost("the worker died")
         name = machines[address].name
@@ -160,35 +162,43 @@ class Cluster:
             PlaceLost: The scheduler is gone.
             Stopped: The cluster was closed.
         """
-        # Dask sends a function by its name where it can, and a worker has not this project's code;
-        # one without a name goes by value, with all that it uses.
-        future = self._client.submit(
-            lambda: function(*arguments), workers=[address], allow_other_workers=False, pure=False
-        )
+        from distributed import KilledWorker
+
+        future = None
         try:
+            # Dask tries the standard pickle first, which sends a function by its name, and a worker
+            # has not this project's code. A lambda has no name: it goes by value, with all that it
+            # uses of the modules in BY_VALUE.
+            future = self._client.submit(
+                lambda: function(*arguments),
+                workers=[address],
+                allow_other_workers=False,
+                pure=False,
+            )
             return self._wait(future, address)
-        except OSError as error:
+        except (MachineLost, PipelineError, Stopped):
+            raise
+        except Exception as error:  # whatever Dask meets where a worker dies
             self._check_scheduler()
-            raise MachineLost(reason(error)) from error
+            died = isinstance(error, CancelledError | KilledWorker)
+            raise MachineLost("the worker died" if died else reason(error)) from error
         finally:
-            if self._client.status == "running":
+            if future and self._client.status == "running":
                 future.cancel()
 
     def _wait(self, future: Any, address: str) -> Any:
-        from distributed import KilledWorker
-
+        patience = POLL
         while not self._stopped.is_set():
             self._check_scheduler()
             if address not in self._machines:
                 raise MachineLost("the worker died")
             try:
-                return future.result(timeout=POLL)
+                return future.result(timeout=patience)
             except TimeoutError:
-                if future.done():  # it is the worker's own
+                if future.status == "error":  # it is the worker's own
                     raise
-            except (CancelledError, KilledWorker) as error:
-                self._check_scheduler()
-                raise MachineLost("the worker died") from error
+                if future.done():  # the answer itself takes long
+                    patience *= 2
         raise Stopped
 
     def close(self) -> None:

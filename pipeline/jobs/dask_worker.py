@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pipeline.jobs.box import md5
+from pipeline.jobs.box import FILES, forget, md5
 from pipeline.jobs.job import Ended, Job
 from pipeline.jobs.surroundings import Surroundings, surroundings
 from pipeline.jobs.worker import run
@@ -44,9 +44,21 @@ def work(job: Job, gpu: int | None) -> Ended:
 
     if gpu is not None:
         visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
-        device = visible.split(",")[gpu] if visible else str(gpu)
+        devices = visible.split(",") if visible else [str(number) for number in range(gpu + 1)]
+        if gpu >= len(devices):
+            return Ended("broken", f"it offers GPU {gpu}, but CUDA_VISIBLE_DEVICES is {visible}")
+        device = devices[gpu]
         job = replace(job, variables=job.variables | {"CUDA_VISIBLE_DEVICES": device})
     return run(job, store(), wanted)
+
+
+def keep(ended: Ended) -> None:
+    """Move what a job wrote from its box to where files that were sent lie, and remove the box."""
+    for path, (digest, _) in ended.files.items():
+        written = Path(ended.box, FILES, path)
+        if not written.is_symlink():
+            written.replace(store() / digest)
+    forget(ended.box)
 
 
 def lacking(digests: list[str]) -> list[str]:

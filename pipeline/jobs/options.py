@@ -68,8 +68,8 @@ def open_place(given: argparse.Namespace, scratch: Path, tell: Callable[[str], N
     lock = next((one / LOCK for one in [here, *here.parents] if (one / LOCK).exists()), Path(LOCK))
     locked = None if given.any_environment else locked_packages(lock)
     cluster = Cluster(given.scheduler, scratch, tell, locked=locked)
-    if cluster.dashboard:
-        tell(f"Dashboard of the cluster: {cluster.dashboard}")
+    if link := cluster.dashboard:
+        tell(f"Dashboard of the cluster: {link}")
     return cluster
 
 

@@ -140,10 +140,11 @@ class Pool:
         for queued, slot in self._running.values():
             yield queued.job.name, self._name(slot.address), now - slot.since
 
-    @property
-    def full(self) -> bool:
-        """Whether a job waits for a machine."""
-        return bool(self._waiting)
+    def has_room(self, threads: int) -> bool:
+        """Return whether a job of so many threads would start at once, or be the only one."""
+        self._look()
+        idle = not self._waiting and not self._running
+        return idle or (not self._waiting and self._free_slot(threads, set()) is not None)
 
     def drop_waiting(self) -> list[str]:
         """Forget the jobs that have not started, and return their names."""
@@ -167,16 +168,12 @@ class Pool:
         else:
             return []
         finished: list[Finished] = []
+        # What has ended is returned first; where the place is gone, the next call raises.
         for future in sorted(done, key=lambda one: isinstance(one.exception(), PlaceLost)):
             if isinstance(future.exception(), PlaceLost) and finished:
-                continue  # what has ended is returned first; the next call raises
+                break
             one = self._take(future)
             finished += [one] if one else []
-        try:
-            self._start()
-        except PipelineError:
-            if not finished:
-                raise
         return finished
 
     def _take(self, future: "Future[Ended]") -> Finished | None:
@@ -198,48 +195,53 @@ class Pool:
             return Finished(queued.job.name, machine, seconds, Ended("failed", reason))
         except PlaceLost:
             raise
-        except PipelineError as error:
-            return Finished(queued.job.name, machine, seconds, Ended("failed", str(error)))
+        except Exception as error:  # noqa: BLE001 (a fault of one job does not end the others)
+            known = isinstance(error, PipelineError | OSError)
+            problem = str(error) if known else f"unexpected {type(error).__name__}: {error}"
+            return Finished(queued.job.name, machine, seconds, Ended("failed", problem))
 
     def _start(self) -> None:
         """Start what waits and fits, in the order in which it came."""
         if not self._waiting and not self._running:
             return
+        place = self._look()
+        for queued in list(self._waiting):
+            slot = self._free_slot(queued.threads, queued.avoided)
+            if slot:
+                self._waiting.remove(queued)
+                future = self._threads.submit(place.run, queued.job, slot.address, slot.gpu)
+                self._running[future] = queued, slot
+
+    def _look(self) -> Place:
+        """Open the place if need be, ask it for its machines every second, and return it."""
         self._place = self._place or self._open()
         if time.monotonic() - self._asked > LOOK_AGAIN:
             self._machines = self._place.machines()
             self._asked = time.monotonic()
         if self._machines:
             self._last_machine = time.monotonic()
-        for queued in list(self._waiting):
-            slot = self._free_slot(queued)
-            if slot:
-                self._waiting.remove(queued)
-                future = self._threads.submit(self._place.run, queued.job, slot.address, slot.gpu)
-                self._running[future] = queued, slot
+        return self._place
 
-    def _free_slot(self, queued: _Queued) -> _Slot | None:
+    def _free_slot(self, wanted: int, avoided: set[str]) -> _Slot | None:
         """Return a slot on the machine with most free threads, or None.
 
-        Machines that have lost the job get it again only where there is no other.
+        Args:
+            wanted: Threads of the job.
+            avoided: Addresses of machines that it gets only where there is no other.
         """
-        found: list[_Slot] = []
-        others = self._machines.keys() - queued.avoided
-        for address, machine in self._machines.items():
-            if others and address not in others:
-                continue
+        found: list[tuple[int, _Slot]] = []
+        others = self._machines.keys() - avoided
+        for address in others or self._machines:
+            machine = self._machines[address]
             taken = [slot for _, slot in self._running.values() if slot.address == address]
             free = machine.threads - sum(slot.threads for slot in taken)
-            threads = min(queued.threads, machine.threads)
+            threads = min(wanted, machine.threads)
             gpus = sorted(set(range(machine.gpus)) - {slot.gpu for slot in taken})
             if threads <= free and (gpus or not machine.gpus):
                 gpu = gpus[0] if gpus else None
-                found.append(_Slot(address, threads, gpu, time.monotonic()))
-        return max(found, key=self._free_threads, default=None)
-
-    def _free_threads(self, slot: _Slot) -> int:
-        taken = sum(one.threads for _, one in self._running.values() if one.address == slot.address)
-        return self._machines[slot.address].threads - taken
+                found.append((free, _Slot(address, threads, gpu, time.monotonic())))
+        _, best = max(found, key=lambda one: one[0], default=(0, None))
+        return best
 
     def _wait_for_machines(self) -> None:
         if time.monotonic() - self._last_machine > PATIENCE:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from pipeline.jobs import dask_worker
-from pipeline.jobs.box import CHUNK, FILES, OUTPUT, forget, make_executable, md5, read
+from pipeline.jobs.box import CHUNK, FILES, OUTPUT, make_executable, md5, read
 from pipeline.jobs.job import Ended, Job
 from pipeline.jobs.pool import MachineLost
 from pipeline.runtime.errors import PipelineError
@@ -55,7 +55,7 @@ def _send(call: Call, source: Path, digest: str) -> bool:
 
 
 def fetch(call: Call, ended: Ended, scratch: Path) -> Ended:
-    """Bring what a job wrote to this machine, and remove it there.
+    """Bring what a job wrote to this machine; the worker keeps it for other jobs.
 
     Returns:
         The same, in a box of this machine.
@@ -75,7 +75,7 @@ def fetch(call: Call, ended: Ended, scratch: Path) -> Ended:
             _copy(call, f"{ended.box}/{FILES}/{path}", copy, digest)
             if executable:
                 make_executable(copy)
-        call(forget, ended.box)
+        call(dask_worker.keep, ended)
     except BaseException:
         shutil.rmtree(box, ignore_errors=True)
         raise

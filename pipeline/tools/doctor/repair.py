@@ -40,22 +40,27 @@ def repair(project: Path) -> Iterator[str]:
         path.unlink()
         yield f"{path.relative_to(project)}: bytecode that was cut off; removed."
     for folder in dvc_projects(project):
-        if not (_damages(folder) or unfinished_runs(folder, 0)):
-            continue
-        # A file may also be one that another DVC is about to write.
-        with _other_dvcs_kept_out(folder):
-            for name, damage in _damages(folder).items():
-                done = _restored(folder) if name == LOCK_FILE else _set_aside(folder / name)
-                yield f"{(folder / name).relative_to(project)}: {damage}; {done}."
-        if unfinished_runs(folder, 0) != unfinished_runs(folder):
-            time.sleep(PATIENCE)
-        for run in unfinished_runs(folder):
-            try:
-                _remove(run)
-            except OSError as error:  # another user's, and of other runs than the next, perhaps
-                print(f"doctor: {run}: cannot be removed: {reason(error)}", file=sys.stderr)
-            else:
-                yield f"{run}: a run that DVC was about to remember; removed."
+        yield from repair_dvc_project(folder, project)
+
+
+def repair_dvc_project(folder: Path, project: Path) -> Iterator[str]:
+    """Repair one DVC project, as ``repair`` does; paths are told relative to ``project``."""
+    if not (_damages(folder) or unfinished_runs(folder, 0)):
+        return
+    # A file may also be one that another DVC is about to write.
+    with _other_dvcs_kept_out(folder):
+        for name, damage in _damages(folder).items():
+            done = _restored(folder) if name == LOCK_FILE else _set_aside(folder / name)
+            yield f"{(folder / name).relative_to(project)}: {damage}; {done}."
+    if unfinished_runs(folder, 0) != unfinished_runs(folder):
+        time.sleep(PATIENCE)
+    for run in unfinished_runs(folder):
+        try:
+            _remove(run)
+        except OSError as error:  # another user's, and of other runs than the next, perhaps
+            print(f"doctor: {run}: cannot be removed: {reason(error)}", file=sys.stderr)
+        else:
+            yield f"{run}: a run that DVC was about to remember; removed."
 
 
 def _damages(folder: Path) -> dict[str, str]:

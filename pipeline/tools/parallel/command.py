@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pipeline.tools.parallel.plan import Plan
 
 FAILED = 1
+ORDER = "parallel/order.json"  # in DVC's folder for temporary files
 EPILOG = """\
 Exit codes: 0 every stage is up to date, 1 a stage failed, 2 bad use, a lost cluster, or an error.
 The output of each stage is kept in .dvc/tmp/parallel/output/.
@@ -70,10 +71,16 @@ def _project() -> Iterator["Repo"]:
     from dvc.lock import LockError
     from dvc.repo import Repo
 
+    from pipeline.tools.doctor.repair import repair_dvc_project
+
     logging.getLogger("dvc").setLevel(logging.WARNING)
     try:
-        with Repo() as repo, repo.lock:
-            yield repo
+        with Repo() as repo:
+            if Path(repo.tmp_dir, ORDER).exists():  # the last run may have been killed
+                for repaired in repair_dvc_project(Path(repo.root_dir), Path(repo.root_dir)):
+                    print(repaired)
+            with repo.lock:
+                yield repo
     except LockError as error:
         raise PipelineError(
             "another command of DVC runs in this project. Wait until it has ended"
@@ -106,14 +113,23 @@ def _run(plan: "Plan", given: argparse.Namespace) -> int:
     folder = Path(plan.repo.tmp_dir, "parallel")
     logs = folder / "output"
     logs.mkdir(parents=True, exist_ok=True)
-    order = SerialOrder(plan.stages, folder / "order.json")
+    order = SerialOrder(plan.stages, Path(plan.repo.tmp_dir, ORDER))
     with (
         _scratch(folder / "jobs") as scratch,
         closing(Progress(len(plan.stages))) as progress,
         closing(Pool(lambda: open_place(given, scratch, progress.tell), progress.tell)) as pool,
     ):
         parcels = Parcels(plan.repo, scratch, template(given))
-        run = Run(plan, pool, order, parcels, progress, logs, given.force, given.keep_going)
+        run = Run(
+            plan,
+            pool,
+            order,
+            parcels,
+            progress,
+            logs,
+            force=given.force,
+            keep_going=given.keep_going,
+        )
         run.run()
     with plan.repo.scm_context(quiet=True):
         pass  # adds what has changed to Git, where core.autostage says so

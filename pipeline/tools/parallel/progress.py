@@ -63,6 +63,11 @@ class Progress:
         """Count a stage that need not run."""
         self._ended += 1
 
+    def verified(self, name: str) -> None:
+        """Tell that a file that DVC tracks, or a frozen stage, was recorded as it is."""
+        self._ended += 1
+        self.tell(f"{name}: recorded as it is{self._count()}")
+
     def restored(self, name: str) -> None:
         """Tell that a stage was taken from the cache."""
         self._ended += 1

@@ -52,15 +52,15 @@ class Run:
     keep_going: bool
     done: set[Any] = field(default_factory=set)
     failed: set[Any] = field(default_factory=set)
+    _changed: set[Any] = field(default_factory=set)  # stages of which that is known
     _started: dict[str, "_Started"] = field(default_factory=dict)
 
     def run(self) -> None:
         """Run until nothing is left to do."""
         while True:
             for stage in self._ready():
-                self._begin(stage)
-                if self.pool.full:
-                    break
+                if not self._begin(stage):
+                    break  # those after it wait as well, else it might wait for all of them
             if not self._started:
                 return
             settled = map(self._settle, self.pool.collect(self.progress.interval))
@@ -78,32 +78,41 @@ class Run:
             if all(before in self.done for before in self.plan.upstream[stage]):
                 yield stage
 
-    def _begin(self, stage: Any) -> None:
-        """Start a stage, if it has to run at all; what DVC remembers of earlier runs is taken."""
+    def _begin(self, stage: Any) -> bool:
+        """Start a stage, if it has to run at all; what DVC remembers of earlier runs is taken.
+
+        Returns:
+            False if it has to wait for a slot; it is then untouched.
+        """
         upstream = self.plan.upstream[stage]
         try:
-            if not self.force and not stage.changed(upstream=upstream):
+            if not (self.force or stage in self._changed or stage.changed(upstream=upstream)):
                 self.done.add(stage)
                 self.progress.unchanged()
-                return
+                return True
+            self._changed.add(stage)
             if stage.frozen or not stage.cmd:
                 stage.run()
                 self._record([stage])
-                return
+                self.progress.verified(stage.addressing)
+                return True
+            if not self.pool.has_room(threads_of(stage)):
+                return False
             stage.remove_outs(ignore_remove=False, force=False)
             if not self.force and _restored(stage):
                 _save(stage)
                 self._record([stage])
                 self.progress.restored(stage.addressing)
-                return
+                return True
             stage.save_deps()
             job, top = self.parcels.job(stage)
         except (DvcException, OSError) as error:
             self._fail(stage, reason(error))
-            return
+            return True
         hashes = [dependency.hash_info for dependency in stage.deps]
         self._started[job.name] = _Started(stage, job, top, hashes)
         self.pool.submit(job, threads_of(stage))
+        return True
 
     def _settle(self, finished: Finished) -> Any | None:
         """Put the outputs of a stage in place and save them; return the stage if all went well."""

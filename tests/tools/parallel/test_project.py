@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Project, copied, copy_project
+from conftest import Project, copied, copy_project, finish
 from dask_cluster import DaskCluster
 from made_up_pipelines import contents
 
@@ -52,9 +52,8 @@ def test_study_leaves_what_dvc_repro_leaves(
     assert contents(parallel) == contents(serial)
 
 
-def search(project: Project, *options: str, status: int = 0, **environment: str) -> str:
-    command = ("python", "-m", "pipeline", "study", "search", *options)
-    return project.run(*command, status=status, **environment)
+def search(project: Project, *options: str, status: int = 0) -> str:
+    return project.run("python", "-m", "pipeline", "study", "search", *options, status=status)
 
 
 def test_search_at_once_finds_the_rows_of_one_after_the_other(
@@ -79,7 +78,8 @@ def test_search_at_once_finds_the_rows_of_one_after_the_other(
     table.write_text("".join(expected.splitlines(keepends=True)[:2]))
     cluster = DaskCluster(tmp_path / "cluster", hidden=(tmp_path / "here",))
     cluster.start_worker()
-    output = search(project, "--scheduler", cluster.address, **cluster.variables)
+    command = ("python", "-m", "pipeline", "study", "search", "--scheduler", cluster.address)
+    output = finish(project.start(*command, **cluster.variables), 0)
     assert "2 of 2: " in output
     assert "1 of 2: " not in output
     assert table.read_text() == expected
