@@ -13,22 +13,22 @@ from typing import Any
 
 import requests
 
-from pipeline.jobs import box, dask_worker, job, surroundings, worker
-from pipeline.jobs.job import Ended, Job
-from pipeline.jobs.pool import Machine, MachineLost, PlaceLost
-from pipeline.jobs.surroundings import clock_error, differences
+from pipeline.jobs import dask_worker, environment, job, sandbox, worker
+from pipeline.jobs.environment import clock_error, differences
+from pipeline.jobs.job import Job, JobResult
+from pipeline.jobs.pool import ClusterLost, Worker, WorkerLost
 from pipeline.jobs.transfer import fetch, send
-from pipeline.jobs.worker import Stopped
+from pipeline.jobs.worker import Cancelled
 from pipeline.runtime.errors import PipelineError, reason
 
 TIMEOUT_OF_PAGE = 2  # seconds
 TIMEOUT = 10  # seconds in which a scheduler has to answer
 POLL = 0.5  # seconds after which a call to a worker is looked at again
 SENDS = 3  # times that a worker may say that it lacks a file
-BY_VALUE = (box, dask_worker, job, surroundings, worker)  # modules whose code goes to workers
+BY_VALUE = (sandbox, dask_worker, environment, job, worker)  # whose code goes to workers
 
 
-class Cluster:
+class DaskExecutor:
     """The workers of a Dask scheduler."""
 
     def __init__(
@@ -51,7 +51,7 @@ class Cluster:
         self._tell = tell
         self._locked = locked
         self._stopped = Event()
-        self._machines: dict[str, Machine] = {}
+        self._workers: dict[str, Worker] = {}
         self._refused: set[str] = set()
         self._stores: dict[str, str] = {}
         self._sending: defaultdict[str, Lock] = defaultdict(Lock)
@@ -66,31 +66,33 @@ class Cluster:
         except requests.RequestException:
             return ""
 
-    def machines(self) -> Mapping[str, Machine]:
+    def workers(self) -> Mapping[str, Worker]:
         """Return the workers that may be used, by their addresses.
 
         Raises:
             PipelineError: Every worker is refused.
-            PlaceLost: The scheduler is gone.
+            ClusterLost: The scheduler is gone.
         """
         self._check_scheduler()
         workers = self._client.scheduler_info(n_workers=-1)["workers"]
-        new = workers.keys() - self._machines.keys() - self._refused
+        new = workers.keys() - self._workers.keys() - self._refused
         if new:
             self._admit({address: workers[address] for address in new})
-        self._machines = {a: one for a, one in self._machines.items() if a in workers}
+        self._workers = {a: one for a, one in self._workers.items() if a in workers}
         if workers and workers.keys() <= self._refused:
             raise PipelineError(
                 f"{self._address}: none of its workers has the environment of this machine. "
                 "Install the same lock file there, or use --any-environment"
             )
-        return self._machines
+        return self._workers
 
     def _admit(self, new: Mapping[str, Any]) -> None:
-        """Ask workers for their surroundings, and take those that have the right ones."""
-        here, before = surroundings.surroundings(), time.time()
+        """Ask workers for their environments, and take those that have the right one."""
+        here, before = environment.this_environment(), time.time()
         # Dask fills in an argument of the name `dask_worker`.
-        answers = self._client.run(dask_worker.look_around, workers=list(new), on_error="return")
+        answers = self._client.run(
+            dask_worker.describe_worker, workers=list(new), on_error="return"
+        )
         after = time.time()
         for address, answer in answers.items():
             if isinstance(answer, Exception):  # it has died meanwhile, or is asked again
@@ -111,56 +113,56 @@ class Cluster:
                 continue
             self._stores[address] = store
             gpus = int(new[address].get("resources", {}).get("GPU", 0))
-            self._machines[address] = Machine(there["host"], int(new[address]["nthreads"]), gpus)
+            self._workers[address] = Worker(there["host"], int(new[address]["nthreads"]), gpus)
 
     def _check_scheduler(self) -> None:
         if self._client.status != "running":
-            raise PlaceLost(
+            raise ClusterLost(
                 f"{self._address}: the scheduler is gone. What had ended is recorded: run this "
                 "again, with a scheduler that runs, and it goes on from there"
             )
 
-    def run(self, job: Job, address: str, gpu: int | None) -> Ended:
+    def run(self, job: Job, address: str, gpu: int | None) -> JobResult:
         """Run a job on a worker, and bring back what it wrote.
 
         Raises:
-            MachineLost: The worker died, or its disk is full.
+            WorkerLost: The worker died, or its disk is full.
             PipelineError: A file changed on its way.
-            PlaceLost: The scheduler is gone.
-            Stopped: The cluster was closed.
+            ClusterLost: The scheduler is gone.
+            Cancelled: The cluster was closed.
         """
         call = partial(self._call, address)
         sent = replace(job, stores=[*job.stores, *self._beside(address)])
-        ended = call(dask_worker.work, sent, gpu)
+        result = call(dask_worker.work, sent, gpu)
         for _ in range(SENDS):
-            if ended.state != "missing":
+            if result.state != "missing":
                 break
             with self._sending[address]:  # else two jobs would send the same files
-                send(call, job, ended.missing)
-            ended = call(dask_worker.work, sent, gpu)
-        match ended.state:
+                send(call, job, result.missing)
+            result = call(dask_worker.work, sent, gpu)
+        match result.state:
             case "broken":
-                raise MachineLost(ended.reason)
+                raise WorkerLost(result.reason)
             case "missing":
-                raise MachineLost("it loses what it is sent")
-        return fetch(call, ended, self._scratch)
+                raise WorkerLost("it loses what it is sent")
+        return fetch(call, result, self._scratch)
 
     def _beside(self, address: str) -> list[str]:
         """Return the stores of the other workers on a worker's machine."""
-        machines = dict(self._machines)  # the pool's thread may add to it
-        if address not in machines:
-            raise MachineLost("the worker died")
-        name = machines[address].name
-        others = [other for other, machine in machines.items() if machine.name == name]
+        workers = dict(self._workers)  # another thread may add to it
+        if address not in workers:
+            raise WorkerLost("the worker died")
+        host = workers[address].name
+        others = [other for other, worker in workers.items() if worker.name == host]
         return [self._stores[other] for other in others if other != address]
 
     def _call(self, address: str, function: Callable[..., Any], *arguments: Any) -> Any:
         """Call a function on a worker and return what it returns.
 
         Raises:
-            MachineLost: The worker has died, or has no room on its disk.
-            PlaceLost: The scheduler is gone.
-            Stopped: The cluster was closed.
+            WorkerLost: The worker has died, or has no room on its disk.
+            ClusterLost: The scheduler is gone.
+            Cancelled: The cluster was closed.
         """
         from distributed import KilledWorker
 
@@ -176,12 +178,12 @@ class Cluster:
                 pure=False,
             )
             return self._wait(future, address)
-        except (MachineLost, PipelineError, Stopped):
+        except (WorkerLost, PipelineError, Cancelled):
             raise
         except Exception as error:  # whatever Dask meets where a worker dies
             self._check_scheduler()
             died = isinstance(error, CancelledError | KilledWorker)
-            raise MachineLost("the worker died" if died else reason(error)) from error
+            raise WorkerLost("the worker died" if died else reason(error)) from error
         finally:
             if future and self._client.status == "running":
                 future.cancel()
@@ -190,8 +192,8 @@ class Cluster:
         patience = POLL
         while not self._stopped.is_set():
             self._check_scheduler()
-            if address not in self._machines:
-                raise MachineLost("the worker died")
+            if address not in self._workers:
+                raise WorkerLost("the worker died")
             try:
                 return future.result(timeout=patience)
             except TimeoutError:
@@ -199,7 +201,7 @@ class Cluster:
                     raise
                 if future.done():  # the answer itself takes long
                     patience *= 2
-        raise Stopped
+        raise Cancelled
 
     def close(self) -> None:
         """Cancel what runs, and leave the cluster as it was."""

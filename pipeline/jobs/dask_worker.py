@@ -5,9 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pipeline.jobs.box import FILES, forget, md5
-from pipeline.jobs.job import Ended, Job
-from pipeline.jobs.surroundings import Surroundings, surroundings
+from pipeline.jobs.environment import Environment, this_environment
+from pipeline.jobs.job import Job, JobResult
+from pipeline.jobs.sandbox import FILES, md5, remove_sandbox
 from pipeline.jobs.worker import run
 
 
@@ -24,12 +24,12 @@ def store(worker: Any = None) -> Path:
     return folder
 
 
-def look_around(dask_worker: Any) -> tuple[Surroundings, str]:
+def describe_worker(dask_worker: Any) -> tuple[Environment, str]:
     """Return what this machine says of itself, and the store of this worker, which Dask gives."""
-    return surroundings(), str(store(dask_worker))
+    return this_environment(), str(store(dask_worker))
 
 
-def work(job: Job, gpu: int | None) -> Ended:
+def work(job: Job, gpu: int | None) -> JobResult:
     """Run a job; with a GPU given, on that one of those that this worker sees."""
     from distributed import get_worker
 
@@ -46,22 +46,24 @@ def work(job: Job, gpu: int | None) -> Ended:
         visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
         devices = visible.split(",") if visible else [str(number) for number in range(gpu + 1)]
         if gpu >= len(devices):
-            return Ended("broken", f"it offers GPU {gpu}, but CUDA_VISIBLE_DEVICES is {visible}")
+            return JobResult(
+                "broken", f"it offers GPU {gpu}, but CUDA_VISIBLE_DEVICES is {visible}"
+            )
         device = devices[gpu]
         job = replace(job, variables=job.variables | {"CUDA_VISIBLE_DEVICES": device})
     return run(job, store(), wanted)
 
 
-def keep(ended: Ended) -> None:
-    """Move what a job wrote from its box to where files that were sent lie, and remove the box."""
-    for path, (digest, _) in ended.files.items():
-        written = Path(ended.box, FILES, path)
+def keep(result: JobResult) -> None:
+    """Keep what a job wrote, to be found by its MD5, and remove the sandbox."""
+    for path, (digest, _) in result.files.items():
+        written = Path(result.sandbox, FILES, path)
         if not written.is_symlink():
             written.replace(store() / digest)
-    forget(ended.box)
+    remove_sandbox(result.sandbox)
 
 
-def lacking(digests: list[str]) -> list[str]:
+def not_in_store(digests: list[str]) -> list[str]:
     """Return those MD5 of which this worker has no file."""
     return [digest for digest in digests if not (store() / digest).exists()]
 

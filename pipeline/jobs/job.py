@@ -8,7 +8,7 @@ from typing import Literal
 class Job:
     """Commands, and all that they may read.
 
-    Every path is relative to the folder in which the job runs, its box.
+    Every path is relative to the folder in which the job runs, its sandbox, where no other is said.
 
     Attributes:
         name: For people.
@@ -21,10 +21,10 @@ class Job:
         links: The targets of symbolic links to folders, by path.
         outs: The files and folders that the commands must write.
         variables: Of the environment, beside those of the worker.
-        replaced: Beginnings of the names of variables that the commands do not get from the worker.
-        kept: Beginnings of names among those that they get from it all the same.
-        places: Absolute paths of folders where a file may be found by its path in the box.
-        caches: Absolute paths of caches of DVC, where it may be found by its MD5.
+        removed_prefixes: The worker's variables with these prefixes are removed from it,
+        kept_prefixes: but not those with these prefixes.
+        source_folders: Absolute paths of folders where a file may be found by its path.
+        dvc_caches: Absolute paths of caches of DVC, where it may be found by its MD5.
         stores: Absolute paths of folders of this machine and of workers, where it may be found by
             its MD5.
     """
@@ -39,34 +39,34 @@ class Job:
     links: dict[str, str] = field(default_factory=dict)
     outs: list[str] = field(default_factory=list)
     variables: dict[str, str] = field(default_factory=dict)
-    replaced: tuple[str, ...] = ()
-    kept: tuple[str, ...] = ()
-    places: list[str] = field(default_factory=list)
-    caches: list[str] = field(default_factory=list)
+    removed_prefixes: tuple[str, ...] = ()
+    kept_prefixes: tuple[str, ...] = ()
+    source_folders: list[str] = field(default_factory=list)
+    dvc_caches: list[str] = field(default_factory=list)
     stores: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
-class Ended:
-    """How a job ended.
+class JobResult:
+    """How a job ended, or why it did not begin.
 
     Attributes:
         state: "done"; "failed", by its own fault; "missing", files have to be sent first; "broken",
-            by the fault of the machine.
+            by the fault of the worker. The last two are no exceptions, since the class of one that
+            was raised on a worker is not the class that is caught here.
         reason: One line, of a job that failed or was broken.
         missing: The MD5 of the files to be sent.
-        box: The absolute path of its folder, which is there until it is forgotten; or "". What it
+        sandbox: The absolute path of its folder, which is there until it is removed; or "". What it
             wrote is in ``files``, what the commands printed in ``output.txt``.
-        files: MD5 and whether it is executable, by path, of all that it wrote where it says that it
-            writes.
+        files: MD5 and whether it is executable, by path, of each file of its outputs.
         folders: The folders there.
-        undeclared: Paths of other files that it wrote.
+        undeclared: Paths of files that it wrote beside its outputs.
     """
 
     state: Literal["done", "failed", "missing", "broken"]
     reason: str = ""
     missing: list[str] = field(default_factory=list)
-    box: str = ""
+    sandbox: str = ""
     files: dict[str, tuple[str, bool]] = field(default_factory=dict)
     folders: list[str] = field(default_factory=list)
     undeclared: list[str] = field(default_factory=list)

@@ -5,46 +5,46 @@ from collections.abc import Mapping
 from pathlib import Path
 from threading import Event
 
-from pipeline.jobs.job import Ended, Job
-from pipeline.jobs.pool import Machine, MachineLost
-from pipeline.jobs.worker import Stopped, run
+from pipeline.jobs.job import Job, JobResult
+from pipeline.jobs.pool import Worker, WorkerLost
+from pipeline.jobs.worker import Cancelled, run
 from pipeline.runtime.errors import PipelineError
 
 HERE = ""  # the address of this machine
 
 
-class ThisMachine:
-    """A place with one machine, which runs jobs as processes of this one."""
+class LocalExecutor:
+    """One worker: this machine, which runs jobs as processes."""
 
-    def __init__(self, threads: int, scratch: Path) -> None:
-        """Offer so many threads, and the folder in which jobs run."""
-        self._machines = {HERE: Machine("", threads)}
+    def __init__(self, slots: int, scratch: Path) -> None:
+        """Offer so many slots, and the folder in which jobs run."""
+        self._workers = {HERE: Worker("", slots)}
         self._scratch = scratch
         self._stopped = Event()
 
-    def machines(self) -> Mapping[str, Machine]:
+    def workers(self) -> Mapping[str, Worker]:
         """Return this machine."""
-        return self._machines
+        return self._workers
 
-    def run(self, job: Job, address: str, gpu: int | None) -> Ended:
+    def run(self, job: Job, address: str, gpu: int | None) -> JobResult:
         """Run a job.
 
         Raises:
-            MachineLost: The disk is full, for instance.
+            WorkerLost: The disk is full, for instance.
             PipelineError: A file changed as it started.
-            Stopped: The place was closed.
+            Cancelled: The executor was closed.
         """
         del address, gpu  # there is one; which GPU a process takes is its own affair
         if self._stopped.is_set():
-            raise Stopped
-        ended = run(job, self._scratch, wanted=lambda: not self._stopped.is_set())
-        match ended.state:
+            raise Cancelled
+        result = run(job, self._scratch, wanted=lambda: not self._stopped.is_set())
+        match result.state:
             case "missing":
-                absent = [path for path, (md5, _) in job.files.items() if md5 in ended.missing]
+                absent = [path for path, (md5, _) in job.files.items() if md5 in result.missing]
                 raise PipelineError(f"{', '.join(absent)} changed as {job.name} started")
             case "broken":
-                raise MachineLost(ended.reason)
-        return ended
+                raise WorkerLost(result.reason)
+        return result
 
     def close(self) -> None:
         """Kill all that runs."""

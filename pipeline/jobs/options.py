@@ -7,12 +7,12 @@ from pathlib import Path
 
 from pipeline.history.dvc_command import dvc_environment
 from pipeline.jobs.job import Job
-from pipeline.jobs.pool import Place
+from pipeline.jobs.pool import Executor
 
 LOCK = "requirements.lock"  # in the project's folder, or one that holds it
 
 
-def parse_with_place(parser: argparse.ArgumentParser, default: str) -> argparse.Namespace:
+def parse_arguments(parser: argparse.ArgumentParser, default: str) -> argparse.Namespace:
     """Add --jobs, --scheduler and --any-environment to a parser, and parse the command line.
 
     Args:
@@ -45,7 +45,9 @@ def _positive(text: str) -> int:
     return int(text)
 
 
-def open_place(given: argparse.Namespace, scratch: Path, tell: Callable[[str], None]) -> Place:
+def open_executor(
+    given: argparse.Namespace, scratch: Path, tell: Callable[[str], None]
+) -> Executor:
     """Return where the jobs run; on this machine, they find this Python and MNIST_MIRROR.
 
     Args:
@@ -57,23 +59,23 @@ def open_place(given: argparse.Namespace, scratch: Path, tell: Callable[[str], N
         PipelineError: No scheduler answers.
     """
     if not given.scheduler:
-        from pipeline.jobs.local import ThisMachine, cores
+        from pipeline.jobs.local import LocalExecutor, cores
 
         os.environ.update(dvc_environment())
-        return ThisMachine(given.jobs or cores(), scratch)
-    from pipeline.jobs.cluster import Cluster
-    from pipeline.jobs.surroundings import locked_packages
+        return LocalExecutor(given.jobs or cores(), scratch)
+    from pipeline.jobs.cluster import DaskExecutor
+    from pipeline.jobs.environment import locked_packages
 
     here = Path.cwd()
     lock = next((one / LOCK for one in [here, *here.parents] if (one / LOCK).exists()), Path(LOCK))
     locked = None if given.any_environment else locked_packages(lock)
-    cluster = Cluster(given.scheduler, scratch, tell, locked=locked)
+    cluster = DaskExecutor(given.scheduler, scratch, tell, locked=locked)
     if link := cluster.dashboard:
         tell(f"Dashboard of the cluster: {link}")
     return cluster
 
 
-def template(given: argparse.Namespace) -> Job:
+def base_job(given: argparse.Namespace) -> Job:
     """Return a job without commands, with the variables that steer the libraries that compute.
 
     On a cluster these are as they are here, whatever the workers have: Dask, for one, sets
@@ -88,4 +90,4 @@ def template(given: argparse.Namespace) -> Job:
         for name, value in os.environ.items()
         if name.startswith(LIBRARIES) and not name.startswith(INDIFFERENT)
     }
-    return Job("", [], variables=mine, replaced=LIBRARIES, kept=INDIFFERENT)
+    return Job("", [], variables=mine, removed_prefixes=LIBRARIES, kept_prefixes=INDIFFERENT)

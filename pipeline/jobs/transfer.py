@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from pipeline.jobs import dask_worker
-from pipeline.jobs.box import CHUNK, FILES, OUTPUT, make_executable, md5, read
-from pipeline.jobs.job import Ended, Job
-from pipeline.jobs.pool import MachineLost
+from pipeline.jobs.job import Job, JobResult
+from pipeline.jobs.pool import WorkerLost
+from pipeline.jobs.sandbox import CHUNK, FILES, OUTPUT, make_executable, md5, read
 from pipeline.runtime.errors import PipelineError
 
 
@@ -30,12 +30,12 @@ def send(call: Call, job: Job, missing: Iterable[str]) -> None:
 
     Raises:
         PipelineError: A file is another one than it was when the job was made.
-        MachineLost: The worker died, or its disk is full.
+        WorkerLost: The worker died, or its disk is full.
     """
     paths = {digest: path for path, (digest, _) in job.files.items()}
-    for digest in call(dask_worker.lacking, list(missing)):
+    for digest in call(dask_worker.not_in_store, list(missing)):
         kept = [Path(store) / digest for store in job.stores]
-        sources = [*kept, *(Path(place) / paths[digest] for place in job.places)]
+        sources = [*kept, *(Path(folder) / paths[digest] for folder in job.source_folders)]
         source = next((one for one in sources if one.exists()), None)
         if not source or not _send(call, source, digest):
             raise PipelineError(
@@ -54,32 +54,32 @@ def _send(call: Call, source: Path, digest: str) -> bool:
     return whole
 
 
-def fetch(call: Call, ended: Ended, scratch: Path) -> Ended:
+def fetch(call: Call, result: JobResult, scratch: Path) -> JobResult:
     """Bring what a job wrote to this machine; the worker keeps it for other jobs.
 
     Returns:
-        The same, in a box of this machine.
+        The same, in a sandbox of this machine.
 
     Raises:
-        MachineLost: The worker died, or a file came with other bytes than it had announced.
+        WorkerLost: The worker died, or a file came with other bytes than it had announced.
         OSError: This machine's disk is full.
     """
-    box = Path(tempfile.mkdtemp(prefix="job-", dir=scratch))
+    sandbox = Path(tempfile.mkdtemp(prefix="job-", dir=scratch))
     try:
-        _copy(call, f"{ended.box}/{OUTPUT}", box / OUTPUT)
-        for folder in ended.folders:
-            (box / FILES / folder).mkdir(parents=True, exist_ok=True)
-        for path, (digest, executable) in ended.files.items():
-            copy = box / FILES / path
+        _copy(call, f"{result.sandbox}/{OUTPUT}", sandbox / OUTPUT)
+        for folder in result.folders:
+            (sandbox / FILES / folder).mkdir(parents=True, exist_ok=True)
+        for path, (digest, executable) in result.files.items():
+            copy = sandbox / FILES / path
             copy.parent.mkdir(parents=True, exist_ok=True)
-            _copy(call, f"{ended.box}/{FILES}/{path}", copy, digest)
+            _copy(call, f"{result.sandbox}/{FILES}/{path}", copy, digest)
             if executable:
                 make_executable(copy)
-        call(dask_worker.keep, ended)
+        call(dask_worker.keep, result)
     except BaseException:
-        shutil.rmtree(box, ignore_errors=True)
+        shutil.rmtree(sandbox, ignore_errors=True)
         raise
-    return replace(ended, box=str(box))
+    return replace(result, sandbox=str(sandbox))
 
 
 def _copy(call: Call, remote: str, copy: Path, digest: str | None = None) -> None:
@@ -89,4 +89,4 @@ def _copy(call: Call, remote: str, copy: Path, digest: str | None = None) -> Non
             if len(chunk) < CHUNK:
                 break
     if digest and md5(copy) != digest:
-        raise MachineLost(f"{remote} came with other bytes than the worker had announced")
+        raise WorkerLost(f"{remote} came with other bytes than the worker had announced")

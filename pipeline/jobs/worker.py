@@ -13,8 +13,16 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from pipeline.jobs.box import FILES, NAMED, OUTPUT, forget, undeclared, unpack, written
-from pipeline.jobs.job import Ended, Job
+from pipeline.jobs.job import Job, JobResult
+from pipeline.jobs.sandbox import (
+    FILES,
+    NAMED,
+    OUTPUT,
+    outputs_in,
+    remove_sandbox,
+    undeclared_files,
+    unpack,
+)
 
 POLL = 0.1  # seconds after which a running command is looked at again
 ASK = 0.5  # seconds between two questions whether the job is still wanted
@@ -54,11 +62,11 @@ os._exit(code if code >= 0 else 128 - code)
 """
 
 
-class Stopped(Exception):  # noqa: N818 (no error)
+class Cancelled(Exception):  # noqa: N818 (no error)
     """Nobody wants the job any longer."""
 
 
-def run(job: Job, store: Path, wanted: Callable[[], bool]) -> Ended:
+def run(job: Job, store: Path, wanted: Callable[[], bool]) -> JobResult:
     """Run a job in a folder of its own, and return how it ended.
 
     Args:
@@ -67,50 +75,52 @@ def run(job: Job, store: Path, wanted: Callable[[], bool]) -> Ended:
         wanted: Is asked again and again; once it returns False, the commands are killed.
 
     Raises:
-        Stopped: It was no longer wanted.
+        Cancelled: It was no longer wanted.
     """
-    box = ""
+    sandbox = ""
     try:
-        box = tempfile.mkdtemp(prefix="job-", dir=store)
-        missing = unpack(job, Path(box, FILES), store)
+        sandbox = tempfile.mkdtemp(prefix="job-", dir=store)
+        missing = unpack(job, Path(sandbox, FILES), store)
         if not missing:
-            return _run(job, box, wanted)
-        ended = Ended("missing", missing=missing)
+            return _run(job, sandbox, wanted)
+        result = JobResult("missing", missing=missing)
     except OSError as error:
-        ended = Ended("broken", f"{error.filename or box or store}: {error.strerror or error}")
+        result = JobResult(
+            "broken", f"{error.filename or sandbox or store}: {error.strerror or error}"
+        )
     except BaseException:
-        forget(box)
+        remove_sandbox(sandbox)
         raise
-    forget(box)
-    return ended
+    remove_sandbox(sandbox)
+    return result
 
 
-def _run(job: Job, box: str, wanted: Callable[[], bool]) -> Ended:
-    """Run the commands in a box that is filled, and list what they wrote."""
-    files = Path(box, FILES)
-    problem = _commands(job, box, wanted)
+def _run(job: Job, sandbox: str, wanted: Callable[[], bool]) -> JobResult:
+    """Run the commands in a sandbox that is filled, and list what they wrote."""
+    files = Path(sandbox, FILES)
+    problem = _commands(job, sandbox, wanted)
     absent = [out for out in job.outs if not (files / out).exists()]
-    aside = undeclared(job, files)
+    aside = undeclared_files(job, files)
     if absent and not problem:
         instead = f", but {', '.join(aside[:NAMED])}" if aside else ""
         problem = f"it did not write {', '.join(absent)}{instead}"
     if problem:
-        return Ended("failed", problem, box=box)
-    found, folders = written(job, files)
-    return Ended("done", box=box, files=found, folders=folders, undeclared=aside)
+        return JobResult("failed", problem, sandbox=sandbox)
+    found, folders = outputs_in(job, files)
+    return JobResult("done", sandbox=sandbox, files=found, folders=folders, undeclared=aside)
 
 
-def _commands(job: Job, box: str, wanted: Callable[[], bool]) -> str:
+def _commands(job: Job, sandbox: str, wanted: Callable[[], bool]) -> str:
     """Run the commands until one fails; return what went wrong, or an empty text."""
     shell = job.shell if Path(job.shell).exists() else "/bin/sh"
-    with Path(box, OUTPUT).open("wb") as output:
+    with Path(sandbox, OUTPUT).open("wb") as output:
         for command in job.commands:
             output.write(f"> {command}\n".encode())
             output.flush()
             process = subprocess.Popen(
                 [sys.executable, "-I", "-S", "-c", SUPERVISOR, shell, "-c", command],
-                cwd=Path(box, FILES, job.folder),
-                env=_environment(job, box),
+                cwd=Path(sandbox, FILES, job.folder),
+                env=_environment(job, sandbox),
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -123,19 +133,19 @@ def _commands(job: Job, box: str, wanted: Callable[[], bool]) -> str:
     return ""
 
 
-def _environment(job: Job, box: str) -> dict[str, str]:
+def _environment(job: Job, sandbox: str) -> dict[str, str]:
     """Return the variables of the commands."""
     kept = {
         name: value
         for name, value in os.environ.items()
-        if name.startswith(job.kept) or not name.startswith(job.replaced)
+        if name.startswith(job.kept_prefixes) or not name.startswith(job.removed_prefixes)
     }
     path = os.pathsep.join([str(Path(sys.executable).parent), kept.get("PATH", os.defpath)])
-    # A repository around the box is not the one that the commands mean.
+    # A repository around the sandbox is not the one that the commands mean.
     here = {
         "PATH": path,
-        "DVC_ROOT": str(Path(box, FILES, job.root)),
-        "GIT_CEILING_DIRECTORIES": box,
+        "DVC_ROOT": str(Path(sandbox, FILES, job.root)),
+        "GIT_CEILING_DIRECTORIES": sandbox,
     }
     return kept | job.variables | here
 
@@ -149,7 +159,7 @@ def _wait(process: "subprocess.Popen[bytes]", wanted: Callable[[], bool]) -> int
                 return process.wait(POLL)
             if time.monotonic() - asked > ASK:
                 if not wanted():
-                    raise Stopped
+                    raise Cancelled
                 asked = time.monotonic()
     finally:
         if process.stdin:

@@ -23,10 +23,10 @@ from typing import Any
 import pandas as pd
 from pydantic import ConfigDict, Field, ValidationError
 
-from pipeline.jobs.box import FILES, OUTPUT, described, forget
 from pipeline.jobs.job import Job
-from pipeline.jobs.options import open_place, parse_with_place, template
-from pipeline.jobs.pool import Finished, Pool
+from pipeline.jobs.options import base_job, open_executor, parse_arguments
+from pipeline.jobs.pool import FinishedJob, Pool
+from pipeline.jobs.sandbox import FILES, OUTPUT, file_entry, remove_sandbox
 from pipeline.model.backend import keras, pin
 from pipeline.runtime.atomic import write_text
 from pipeline.runtime.command import clear_ending
@@ -147,13 +147,13 @@ def _tell(number: int, total: int, row: Row) -> None:
 
 
 def train_in_pool(
-    pool: Pool, template: Job, tries: Sequence[TrainParams], missing: Sequence[int]
+    pool: Pool, base_job: Job, tries: Sequence[TrainParams], missing: Sequence[int]
 ) -> Iterator[tuple[int, Row]]:
-    """Train those tries at once, as far as there are machines; otherwise as ``train_here``.
+    """Train those tries at once, as far as there are slots; otherwise as ``train_here``.
 
     Args:
         pool: Where jobs run.
-        template: A job without commands.
+        base_job: A job without commands.
         tries: All of them.
         missing: The numbers of those to be trained.
     """
@@ -161,12 +161,12 @@ def train_in_pool(
     needed = [*root.glob("pipeline/**/*.py"), *root.glob("data/processed/*_*.npy")]
     needed += [root / PARAMS_FILE, root / "studies" / PARAMS_FILE]
     job = replace(
-        template,
+        base_job,
         folder="studies",
-        files={path.relative_to(root).as_posix(): described(path) for path in needed},
+        files={path.relative_to(root).as_posix(): file_entry(path) for path in needed},
         links={"studies/pipeline": "../pipeline", "studies/data": "../data"},
         outs=[f"studies/{ROW}"],
-        places=[str(root)],
+        source_folders=[str(root)],
     )
     names = {f"{number + 1} of {len(tries)}": number for number in missing}
     for name, number in names.items():
@@ -174,25 +174,25 @@ def train_in_pool(
         pool.submit(replace(job, name=name, commands=[command]), tries[number].threads)
     while names:
         # Those that failed last: they end the search.
-        for finished in sorted(pool.collect(), key=lambda one: one.ended.state == "failed"):
+        for finished in sorted(pool.collect(), key=lambda one: one.result.state == "failed"):
             row = read_row(finished)
             number = names.pop(finished.name)
             _tell(number, len(tries), row)
             yield number, row
 
 
-def read_row(finished: Finished) -> Row:
+def read_row(finished: FinishedJob) -> Row:
     """Return the row that a job has written, and remove its folder.
 
     Raises:
         PipelineError: It failed.
     """
-    box = Path(finished.ended.box)
-    if finished.ended.state == "failed":
-        output = (box / OUTPUT).read_text(encoding="utf-8") if finished.ended.box else ""
-        raise PipelineError(f"{finished.name}: {finished.ended.reason}\n{output}".rstrip())
-    row: Row = json.loads((box / FILES / "studies" / ROW).read_text(encoding="utf-8"))
-    forget(finished.ended.box)
+    sandbox = Path(finished.result.sandbox)
+    if finished.result.state == "failed":
+        output = (sandbox / OUTPUT).read_text(encoding="utf-8") if finished.result.sandbox else ""
+        raise PipelineError(f"{finished.name}: {finished.result.reason}\n{output}".rstrip())
+    row: Row = json.loads((sandbox / FILES / "studies" / ROW).read_text(encoding="utf-8"))
+    remove_sandbox(finished.result.sandbox)
     return row
 
 
@@ -265,7 +265,7 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--row", type=int, help=argparse.SUPPRESS)  # of a training that runs apart
-    given = parse_with_place(parser, "one training after the other, in this process")
+    given = parse_arguments(parser, "one training after the other, in this process")
     with clear_ending("search"):
         params = load_section("search", SearchParams)
         if given.row is not None:
@@ -274,9 +274,9 @@ def main() -> None:
         elif given.jobs or given.scheduler:
             with (
                 TemporaryDirectory() as scratch,
-                closing(Pool(partial(open_place, given, Path(scratch), print), print)) as pool,
+                closing(Pool(partial(open_executor, given, Path(scratch), print), print)) as pool,
             ):
-                search(params, partial(train_in_pool, pool, template(given)))
+                search(params, partial(train_in_pool, pool, base_job(given)))
         else:
             search(params)
 

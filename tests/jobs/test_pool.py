@@ -1,4 +1,4 @@
-"""The pool, with real commands in real folders; some machines lose what they get."""
+"""The pool, with real commands in real folders; some workers lose what they get."""
 
 import time
 from collections.abc import Mapping
@@ -7,75 +7,75 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.jobs.job import Ended, Job
-from pipeline.jobs.local import HERE, ThisMachine
-from pipeline.jobs.pool import Finished, Machine, MachineLost, Pool
+from pipeline.jobs.job import Job, JobResult
+from pipeline.jobs.local import HERE, LocalExecutor
+from pipeline.jobs.pool import FinishedJob, Pool, Worker, WorkerLost
 from pipeline.runtime.errors import PipelineError
 
 
-class SomeMachines:
-    """Machines that are folders of this one; what is sent to a broken one is lost."""
+class SomeWorkers:
+    """Workers that are folders of this one; what is sent to a broken one is lost."""
 
-    def __init__(self, scratch: Path, *broken: str, **threads: int) -> None:
-        self._here = ThisMachine(1, scratch)
-        self._machines = {name: Machine(name, count) for name, count in threads.items()}
+    def __init__(self, scratch: Path, *broken: str, **slots: int) -> None:
+        self._here = LocalExecutor(1, scratch)
+        self._workers = {name: Worker(name, count) for name, count in slots.items()}
         self._broken = broken
         self.asked: list[str] = []
 
-    def machines(self) -> Mapping[str, Machine]:
-        return self._machines
+    def workers(self) -> Mapping[str, Worker]:
+        return self._workers
 
-    def run(self, job: Job, address: str, gpu: int | None) -> Ended:
+    def run(self, job: Job, address: str, gpu: int | None) -> JobResult:
         self.asked.append(address)
         if address in self._broken:
-            raise MachineLost("no space left")
+            raise WorkerLost("no space left")
         return self._here.run(job, HERE, gpu)
 
     def close(self) -> None:
         self._here.close()
 
 
-def collect(pool: Pool, count: int) -> list[Finished]:
-    found: list[Finished] = []
+def collect(pool: Pool, count: int) -> list[FinishedJob]:
+    found: list[FinishedJob] = []
     while len(found) < count:
         found += pool.collect()
     return found
 
 
-def test_lost_job_runs_on_a_machine_that_has_not_lost_it(tmp_path: Path) -> None:
-    place = SomeMachines(tmp_path, "large", large=8, small=1)
+def test_lost_job_runs_on_a_worker_that_has_not_lost_it(tmp_path: Path) -> None:
+    executor = SomeWorkers(tmp_path, "large", large=8, small=1)
     told: list[str] = []
-    with closing(Pool(lambda: place, told.append)) as pool:
+    with closing(Pool(lambda: executor, told.append)) as pool:
         pool.submit(Job("a", ["true"]))
         (finished,) = collect(pool, 1)
-    assert (finished.ended.state, finished.machine) == ("done", "small")
-    assert place.asked == ["large", "small"]
+    assert (finished.result.state, finished.worker) == ("done", "small")
+    assert executor.asked == ["large", "small"]
     assert told == ["a: lost: large: no space left; it runs again"]
 
 
-def test_job_that_every_machine_loses_fails_after_three_attempts(tmp_path: Path) -> None:
-    place = SomeMachines(tmp_path, "only", only=1)
-    with closing(Pool(lambda: place, lambda _: None)) as pool:
+def test_job_that_every_worker_loses_fails_after_three_attempts(tmp_path: Path) -> None:
+    executor = SomeWorkers(tmp_path, "only", only=1)
+    with closing(Pool(lambda: executor, lambda _: None)) as pool:
         pool.submit(Job("a", ["true"]))
         (finished,) = collect(pool, 1)
-    assert finished.ended.state == "failed"
-    assert finished.ended.reason.startswith("was lost 3 times: only: no space left;")
-    assert place.asked == ["only"] * 3
+    assert finished.result.state == "failed"
+    assert finished.result.reason.startswith("was lost 3 times: only: no space left;")
+    assert executor.asked == ["only"] * 3
 
 
-def test_job_that_wants_more_than_a_machine_has_takes_all_of_it(tmp_path: Path) -> None:
+def test_job_that_wants_more_than_a_worker_has_takes_all_of_it(tmp_path: Path) -> None:
     note = tmp_path / "note"
-    place = ThisMachine(2, tmp_path)
-    with closing(Pool(lambda: place, lambda _: None)) as pool:
+    executor = LocalExecutor(2, tmp_path)
+    with closing(Pool(lambda: executor, lambda _: None)) as pool:
         for name in "ab":
             command = f"echo + >> {note}; sleep 0.2; echo - >> {note}"
-            pool.submit(Job(name, [command]), threads=16)
+            pool.submit(Job(name, [command]), slots=16)
         collect(pool, 2)
     assert note.read_text() == "+\n-\n" * 2
 
 
 def test_jobs_that_were_dropped_are_named_and_never_run(tmp_path: Path) -> None:
-    with closing(Pool(lambda: ThisMachine(1, tmp_path), lambda _: None)) as pool:
+    with closing(Pool(lambda: LocalExecutor(1, tmp_path), lambda _: None)) as pool:
         for name in "abc":
             pool.submit(Job(name, ["sleep 0.2"]))
         assert pool.drop_waiting() == ["b", "c"]
@@ -84,7 +84,7 @@ def test_jobs_that_were_dropped_are_named_and_never_run(tmp_path: Path) -> None:
 
 
 def test_place_that_cannot_be_opened_says_so() -> None:
-    def fail() -> ThisMachine:
+    def fail() -> LocalExecutor:
         raise PipelineError("nobody there")
 
     with closing(Pool(fail, print)) as pool, pytest.raises(PipelineError, match="nobody there"):
@@ -92,7 +92,7 @@ def test_place_that_cannot_be_opened_says_so() -> None:
 
 
 def test_closing_kills_what_runs(tmp_path: Path) -> None:
-    with closing(Pool(lambda: ThisMachine(1, tmp_path), print)) as pool:
+    with closing(Pool(lambda: LocalExecutor(1, tmp_path), print)) as pool:
         pool.submit(Job("a", ["sleep 600"]))
         while not list(pool.running()):
             time.sleep(0.01)

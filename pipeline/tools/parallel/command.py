@@ -15,7 +15,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.jobs.options import open_place, parse_with_place, template
+from pipeline.jobs.options import base_job, open_executor, parse_arguments
 from pipeline.runtime.errors import PipelineError, reason
 from pipeline.tools.command_line import run_tool, tool_parser
 
@@ -45,7 +45,7 @@ def main() -> None:
         "--keep-going", action="store_true", help="after a failure, run what does not need it"
     )
     parser.add_argument("--dry", action="store_true", help="only tell what would run")
-    given = parse_with_place(parser, "one for each core of this machine")
+    given = parse_arguments(parser, "one for each core of this machine")
     run_tool("parallel", lambda: parallel(given))
 
 
@@ -105,8 +105,8 @@ def would_run(plan: "Plan", *, force: bool) -> Iterator[str]:
 
 def _run(plan: "Plan", given: argparse.Namespace) -> int:
     from pipeline.jobs.pool import Pool
+    from pipeline.tools.parallel.job_builder import JobBuilder
     from pipeline.tools.parallel.order import SerialOrder
-    from pipeline.tools.parallel.parcel import Parcels
     from pipeline.tools.parallel.progress import Progress
     from pipeline.tools.parallel.run import Run
 
@@ -117,14 +117,14 @@ def _run(plan: "Plan", given: argparse.Namespace) -> int:
     with (
         _scratch(folder / "jobs") as scratch,
         closing(Progress(len(plan.stages))) as progress,
-        closing(Pool(lambda: open_place(given, scratch, progress.tell), progress.tell)) as pool,
+        closing(Pool(lambda: open_executor(given, scratch, progress.tell), progress.tell)) as pool,
     ):
-        parcels = Parcels(plan.repo, scratch, template(given))
+        builder = JobBuilder(plan.repo, scratch, base_job(given))
         run = Run(
             plan,
             pool,
             order,
-            parcels,
+            builder,
             progress,
             logs,
             force=given.force,

@@ -39,11 +39,11 @@ class SerialOrder:
             # What somebody has changed since then is taken as it is.
             self._locked[str(path)] = before if set(before) <= set(now) else now
         self._ignored: dict[str, str] = {}  # the text of each .gitignore, before
-        self._places: dict[str, list[str]] = {}  # the lines for its outputs, in order
+        self._positions: dict[str, list[str]] = {}  # the lines for its outputs, in order
         for out in (out for stage in stages for out in stage.outs):
             ignore = Path(out.fs_path).with_name(".gitignore")
-            self._places.setdefault(str(ignore), []).append(ignore_line(Path(out.fs_path)))
-        for path in map(Path, self._places):
+            self._positions.setdefault(str(ignore), []).append(ignore_line(Path(out.fs_path)))
+        for path in map(Path, self._positions):
             text = _text(path)
             earlier = kept.get("ignored", {}).get(str(path), text)
             self._ignored[str(path)] = earlier if text.startswith(earlier) else text
@@ -80,8 +80,8 @@ class SerialOrder:
             path = folder / ".gitignore"
             text, before = _text(path), self._ignored[str(path)]
             lines = [line for line in text.removeprefix(before).splitlines() if line]
-            places = {line: number for number, line in enumerate(self._places[str(path)])}
-            ordered = sorted(lines, key=lambda line: places.get(line, -1))
+            positions = {line: number for number, line in enumerate(self._positions[str(path)])}
+            ordered = sorted(lines, key=lambda line: positions.get(line, -1))
             if ordered != lines:
                 gap = "\n" if before and not before.endswith("\n") else ""
                 write_text(path, before + gap + "".join(f"{line}\n" for line in ordered))

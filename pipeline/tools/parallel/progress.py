@@ -8,7 +8,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.jobs.pool import Finished
+from pipeline.jobs.pool import FinishedJob
 
 LONGEST_NAME = 60  # characters
 
@@ -40,20 +40,20 @@ class Progress:
         self._console.print(Text("".join(shown)))
 
     def show(self, running: list[tuple[str, str, float]]) -> None:
-        """Show what runs: name, machine and seconds of each."""
+        """Show what runs: name, worker and seconds of each."""
         if self._console.is_terminal:
             self._live.update(self._screen(running))
             return
         names = {name for name, _, _ in running}
-        for name, machine, _ in running:
+        for name, worker, _ in running:
             if name not in self._started:
-                self.tell(f"{name}: started{_on(machine)}")
+                self.tell(f"{name}: started{_on(worker)}")
         self._started = names
 
     def _screen(self, running: list[tuple[str, str, float]]) -> Group:
         table = Table.grid(padding=(0, 2))
-        for name, machine, seconds in running:
-            table.add_row(Text(name[:LONGEST_NAME]), _time(seconds), Text(machine))
+        for name, worker, seconds in running:
+            table.add_row(Text(name[:LONGEST_NAME]), _time(seconds), Text(worker))
         bar = Table.grid(padding=(0, 2))
         ended = f"{self._ended} of {self._total} stages"
         bar.add_row(ended, ProgressBar(total=self._total, completed=self._ended, width=40))
@@ -73,11 +73,11 @@ class Progress:
         self._ended += 1
         self.tell(f"{name}: taken from the cache{self._count()}")
 
-    def done(self, finished: Finished) -> None:
+    def done(self, finished: FinishedJob) -> None:
         """Tell that a stage has ended well."""
         self._ended += 1
         took = _time(finished.seconds)
-        self.tell(f"{finished.name}: done in {took}{_on(finished.machine)}{self._count()}")
+        self.tell(f"{finished.name}: done in {took}{_on(finished.worker)}{self._count()}")
 
     def failed(self, name: str, problem: str, output: str, hint: str) -> None:
         """Tell that a stage has failed, with all that it printed."""
@@ -91,8 +91,8 @@ class Progress:
         return f" ({self._ended} of {self._total})"
 
 
-def _on(machine: str) -> str:
-    return f", on {machine}" if machine else ""
+def _on(worker: str) -> str:
+    return f", on {worker}" if worker else ""
 
 
 def _time(seconds: float) -> str:

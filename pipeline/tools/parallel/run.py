@@ -12,12 +12,12 @@ from typing import Any
 from dvc.exceptions import DvcException
 from dvc.stage.cache import RunCacheNotFoundError
 
-from pipeline.jobs.box import FILES, NAMED, OUTPUT, forget
 from pipeline.jobs.job import Job
-from pipeline.jobs.pool import Finished, Pool
+from pipeline.jobs.pool import FinishedJob, Pool
+from pipeline.jobs.sandbox import FILES, NAMED, OUTPUT, remove_sandbox
 from pipeline.runtime.errors import reason
+from pipeline.tools.parallel.job_builder import JobBuilder, slots_of
 from pipeline.tools.parallel.order import SerialOrder
-from pipeline.tools.parallel.parcel import Parcels, threads_of
 from pipeline.tools.parallel.plan import Plan
 from pipeline.tools.parallel.progress import Progress
 
@@ -33,7 +33,7 @@ class Run:
         plan: What runs.
         pool: Where.
         order: The files in which it is recorded.
-        parcels: Makes the jobs.
+        builder: Makes the jobs.
         progress: Tells the user.
         logs: A folder, in which the output of each stage is kept.
         force: Whether also those stages run that have not changed.
@@ -45,7 +45,7 @@ class Run:
     plan: Plan
     pool: Pool
     order: SerialOrder
-    parcels: Parcels
+    builder: JobBuilder
     progress: Progress
     logs: Path
     force: bool
@@ -96,7 +96,7 @@ class Run:
                 self._record([stage])
                 self.progress.verified(stage.addressing)
                 return True
-            if not self.pool.has_room(threads_of(stage)):
+            if not self.pool.has_room(slots_of(stage)):
                 return False
             stage.remove_outs(ignore_remove=False, force=False)
             if not self.force and _restored(stage):
@@ -105,39 +105,39 @@ class Run:
                 self.progress.restored(stage.addressing)
                 return True
             stage.save_deps()
-            job, top = self.parcels.job(stage)
+            job, top = self.builder.job(stage)
         except (DvcException, OSError) as error:
             self._fail(stage, reason(error))
             return True
         hashes = [dependency.hash_info for dependency in stage.deps]
         self._started[job.name] = _Started(stage, job, top, hashes)
-        self.pool.submit(job, threads_of(stage))
+        self.pool.submit(job, slots_of(stage))
         return True
 
-    def _settle(self, finished: Finished) -> Any | None:
+    def _settle(self, finished: FinishedJob) -> Any | None:
         """Put the outputs of a stage in place and save them; return the stage if all went well."""
         started = self._started.pop(finished.name)
-        stage, ended = started.stage, finished.ended
+        stage, result = started.stage, finished.result
         log = self._keep_log(finished)
         try:
-            if ended.state == "failed":
+            if result.state == "failed":
                 text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
                 hint = undeclared_input(text, started.job, started.top)
-                self._fail(stage, ended.reason, text, hint)
+                self._fail(stage, result.reason, text, hint)
                 return None
             changed = started.changed()
             if changed:
                 self._fail(stage, f"{', '.join(changed)} changed while it ran: run this again")
                 return None
             for path in started.job.outs:
-                put(Path(ended.box, FILES, path), started.top / path)
+                move_into_place(Path(result.sandbox, FILES, path), started.top / path)
             _save(stage)
         except (DvcException, OSError) as error:
             self._fail(stage, reason(error))
             return None
         finally:
-            if ended.box:
-                forget(ended.box)
+            if result.sandbox:
+                remove_sandbox(result.sandbox)
         self._tell_undeclared(finished, started.top)
         self.progress.done(finished)
         return stage
@@ -146,20 +146,20 @@ class Run:
         self.order.record(stages)
         self.done.update(stages)
 
-    def _keep_log(self, finished: Finished) -> Path:
+    def _keep_log(self, finished: FinishedJob) -> Path:
         kept = self.logs / (re.sub(r"[^\w@.-]", "_", finished.name) + ".txt")
-        if finished.ended.box:
-            shutil.move(Path(finished.ended.box, OUTPUT), kept)
+        if finished.result.sandbox:
+            shutil.move(Path(finished.result.sandbox, OUTPUT), kept)
         else:
             kept.unlink(missing_ok=True)
         return kept
 
-    def _tell_undeclared(self, finished: Finished, top: Path) -> None:
+    def _tell_undeclared(self, finished: FinishedJob, top: Path) -> None:
         """Name files that would have stayed in the folder with `dvc repro`."""
         ignore = self.plan.repo.dvcignore
         wrote = [
             path
-            for path in finished.ended.undeclared
+            for path in finished.result.undeclared
             if not ignore.is_ignored(self.plan.repo.fs, str(top / path))
         ]
         if wrote:
@@ -223,7 +223,7 @@ def _save(stage: Any) -> None:
     stage.commit()
 
 
-def put(source: Path, target: Path) -> None:
+def move_into_place(source: Path, target: Path) -> None:
     """Put an output in place, whole; what was there goes.
 
     Raises:

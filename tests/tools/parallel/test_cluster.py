@@ -17,6 +17,8 @@ from made_up_pipelines import (
     stages_of_all_kinds,
 )
 
+from pipeline.jobs.environment import this_environment
+
 WRITE = "python sum.py {} in.txt"
 
 
@@ -103,7 +105,7 @@ def test_worker_whose_clock_is_wrong_is_named_and_used(
         "import sys, time\n"
         "right = time.__dict__.setdefault('right', time.time)\n"
         "def wrong():\n"
-        "    asked = sys._getframe(1).f_code.co_name == 'surroundings'\n"
+        f"    asked = sys._getframe(1).f_code.co_name == '{this_environment.__name__}'\n"
         "    return right() - 7200 * asked\n"
         "time.time = wrong\n"
     )

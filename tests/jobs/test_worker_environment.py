@@ -2,12 +2,12 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.jobs.surroundings import clock_error, differences, locked_packages, surroundings
+from pipeline.jobs.environment import clock_error, differences, locked_packages, this_environment
 
 
 def test_what_differs_is_named_up_to_three_packages() -> None:
-    here = surroundings()
-    assert differences(here, surroundings(), set(here["packages"])) == []
+    here = this_environment()
+    assert differences(here, this_environment(), set(here["packages"])) == []
     there = here | {"python": "3.9.1", "packages": {}}
     found = differences(here, there, {"numpy", "pandas", "keras", "scipy", "ruamel-yaml"})
     assert found[0] == f"python 3.9.1 in place of {here['python']}"
@@ -19,9 +19,9 @@ def test_packages_are_those_of_the_lock_file_by_the_names_that_it_gives_them(
     tmp_path: Path,
 ) -> None:
     lock = tmp_path / "requirements.lock"
-    assert locked_packages(lock) == set(surroundings()["packages"])
+    assert locked_packages(lock) == set(this_environment()["packages"])
     lock.write_text("numpy==2.4.6 \\\n    --hash=sha256:00\nruamel-yaml==0.18 \\\n")
-    assert locked_packages(lock) == {"numpy", "ruamel-yaml"} <= set(surroundings()["packages"])
+    assert locked_packages(lock) == {"numpy", "ruamel-yaml"} <= set(this_environment()["packages"])
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ WRONG_CLOCK = 60.0  # seconds
 NAMED = 3  # packages that differ; of the others, the number
 
 
-class Surroundings(TypedDict):
+class Environment(TypedDict):
     """What a machine says of itself.
 
     Attributes:
@@ -29,7 +29,7 @@ class Surroundings(TypedDict):
     clock: float
 
 
-def surroundings() -> Surroundings:
+def this_environment() -> Environment:
     """Return what this machine says of itself; a worker of a cluster gets this by value."""
     found = {re.sub(r"[-_.]+", "-", one.name).lower(): one.version for one in distributions()}
     return {
@@ -41,7 +41,7 @@ def surroundings() -> Surroundings:
     }
 
 
-def differences(here: Surroundings, there: Surroundings, locked: set[str]) -> list[str]:
+def differences(here: Environment, there: Environment, locked: set[str]) -> list[str]:
     """Return why another machine may give other results, in words; nothing if it gives the same.
 
     Args:
@@ -66,7 +66,7 @@ def differences(here: Surroundings, there: Surroundings, locked: set[str]) -> li
 def locked_packages(lock: Path) -> set[str]:
     """Return the names in a lock file of packages; where there is none, all that are installed."""
     if not lock.exists():
-        return set(surroundings()["packages"])
+        return set(this_environment()["packages"])
     return set(re.findall(r"^([a-z0-9-]+)==", lock.read_text(encoding="utf-8"), re.MULTILINE))
 
 

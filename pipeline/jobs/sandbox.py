@@ -10,7 +10,7 @@ from pipeline.jobs.job import Job
 
 CHUNK = 4 << 20  # bytes that are read, or travel, at a time
 NAMED = 5  # files that a job wrote but does not declare: so many are named, and the rest counted
-FILES, OUTPUT = "files", "output.txt"  # in a box
+FILES, OUTPUT = "files", "output.txt"  # in a sandbox
 
 
 def unpack(job: Job, files: Path, store: Path) -> list[str]:
@@ -50,8 +50,8 @@ def _sources(job: Job, path: str, store: Path) -> Iterator[Path]:
     digest = job.files[path][0]
     yield store / digest
     yield from (Path(other, digest) for other in job.stores)
-    yield from (Path(place, path) for place in job.places)
-    yield from (Path(cache, digest[:2], digest[2:]) for cache in job.caches)
+    yield from (Path(folder, path) for folder in job.source_folders)
+    yield from (Path(cache, digest[:2], digest[2:]) for cache in job.dvc_caches)
 
 
 def copy_checked(source: Path, copy: Path, digest: str) -> bool:
@@ -77,11 +77,11 @@ def make_executable(path: Path) -> None:
     path.chmod(path.stat().st_mode | 0o111)
 
 
-def written(job: Job, files: Path) -> tuple[dict[str, tuple[str, bool]], list[str]]:
-    """Return the files of the outputs, as in ``Ended``, and the folders there."""
+def outputs_in(job: Job, files: Path) -> tuple[dict[str, tuple[str, bool]], list[str]]:
+    """Return the files of the outputs, as in ``JobResult``, and the folders there."""
     found = [path for out in job.outs for path in _below(files / out)]
     return (
-        {path.relative_to(files).as_posix(): described(path) for path in found if path.is_file()},
+        {path.relative_to(files).as_posix(): file_entry(path) for path in found if path.is_file()},
         [path.relative_to(files).as_posix() for path in found if path.is_dir()],
     )
 
@@ -93,7 +93,7 @@ def _below(path: Path) -> Iterator[Path]:
         yield from (Path(folder) / name for name in sorted([*folders, *names]))
 
 
-def undeclared(job: Job, files: Path) -> list[str]:
+def undeclared_files(job: Job, files: Path) -> list[str]:
     """Return the files that the commands wrote but that the job does not declare."""
     found: list[str] = []
     outs = {files / out for out in job.outs}
@@ -105,7 +105,7 @@ def undeclared(job: Job, files: Path) -> list[str]:
     return sorted(found)
 
 
-def described(path: Path) -> tuple[str, bool]:
+def file_entry(path: Path) -> tuple[str, bool]:
     """Return the MD5 of a file and whether it is executable, as a job lists it."""
     return md5(path), bool(path.stat().st_mode & 0o100)
 
@@ -124,6 +124,6 @@ def read(path: str, offset: int) -> bytes:
         return file.read(CHUNK)
 
 
-def forget(box: str) -> None:
+def remove_sandbox(sandbox: str) -> None:
     """Remove the folder of a job."""
-    shutil.rmtree(box, ignore_errors=True)
+    shutil.rmtree(sandbox, ignore_errors=True)

@@ -10,8 +10,8 @@ from typing import Any
 from dvc.dependency import ParamsDependency
 from dvc.stage.run import get_executable
 
-from pipeline.jobs.box import described, md5
 from pipeline.jobs.job import Job
+from pipeline.jobs.sandbox import file_entry, md5
 from pipeline.runtime.lock import flat
 
 # DVC reads a folder by them, and this project's stages check their inputs by dvc.lock.
@@ -19,18 +19,18 @@ DVC_FILES = ("dvc.yaml", "dvc.lock", ".dvcignore")
 
 
 @dataclass
-class Parcels:
+class JobBuilder:
     """Makes the jobs of a DVC project.
 
     Attributes:
         repo: DVC's view of the project.
         scratch: A folder; files that change during a run are kept there as they were.
-        template: A job without commands, with the variables of all.
+        base_job: A job without commands, with the variables of all.
     """
 
     repo: Any
     scratch: Path
-    template: Job
+    base_job: Job
     _known: dict[tuple[Path, int, int, int], tuple[str, bool]] = field(default_factory=dict)
 
     def job(self, stage: Any) -> tuple[Job, Path]:
@@ -61,7 +61,7 @@ class Parcels:
             return path.relative_to(top).as_posix()
 
         job = replace(
-            self.template,
+            self.base_job,
             name=stage.addressing,
             commands=stage.cmd if isinstance(stage.cmd, list) else stage.cmd.splitlines(),
             shell=get_executable(),
@@ -72,9 +72,9 @@ class Parcels:
             folders=[inside(real) for real in needed if real not in files],
             links={inside(link): os.path.relpath(to, link.parent) for link, to in links.items()},
             outs=[inside(out) for out in outs],
-            variables=self.template.variables | {"DVC_STAGE": stage.addressing},
-            places=[str(top)],
-            caches=[str(self.repo.cache.local.path)],
+            variables=self.base_job.variables | {"DVC_STAGE": stage.addressing},
+            source_folders=[str(top)],
+            dvc_caches=[str(self.repo.cache.local.path)],
             stores=[str(self.scratch)],
         )
         return job, top
@@ -115,7 +115,7 @@ class Parcels:
         status = path.stat()
         key = (path, status.st_ino, status.st_mtime_ns, status.st_size)
         if key not in self._known:
-            self._known[key] = described(path)
+            self._known[key] = file_entry(path)
         return self._known[key]
 
     def _snapshot(self, path: Path) -> tuple[str, bool]:
@@ -127,8 +127,8 @@ class Parcels:
         return digest, False
 
 
-def threads_of(stage: Any) -> int:
-    """Return how many threads a stage takes: the largest parameter that is named so, or one."""
+def slots_of(stage: Any) -> int:
+    """Return how many slots a stage takes: its largest parameter named ``threads``, or one."""
     values = [
         value
         for dependency in stage.deps
