@@ -6,7 +6,6 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -146,10 +145,3 @@ class DaskCluster:
     def kill_scheduler(self) -> None:
         kill(self.scheduler)
         self.scheduler.wait()
-
-    def wait_for_port(self) -> None:
-        """Wait until the scheduler listens."""
-        while True:
-            with suppress(OSError), socket.create_connection((self.host, self.port), timeout=1):
-                return
-            time.sleep(0.1)

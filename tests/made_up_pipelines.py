@@ -4,7 +4,8 @@ import os
 import random
 import subprocess
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,47 @@ def _stage(
             return {"cmd": commands, "deps": deps, "outs": entries}, outs
     out = f"out/{number}.txt"
     return {"cmd": f"python sum.py {out} {read}", "deps": deps, "outs": [out]}, [out]
+
+
+WRITE = "python sum.py {} in.txt"
+
+
+def stage(
+    out: str, command: str = "", deps: tuple[str, ...] = (), **more: object
+) -> dict[str, object]:
+    """Return a stage that writes one file."""
+    deps = ("in.txt", "sum.py", *deps)
+    return {"cmd": command or WRITE.format(out), "deps": [*deps], "outs": [out], **more}
+
+
+def gate(folder: Path, out: str) -> tuple[str, Path, Path]:
+    """Return a command that waits until it may write a file.
+
+    Returns:
+        The command, a file to which it adds a line with its process's number when it has begun, and
+        the file that it waits for. Both are in a folder that every process sees.
+    """
+    begun, go_on = folder / f"{out}.begun", folder / f"{out}.go_on"
+    wait = f"echo $$ >> {begun}; until test -e {go_on}; do sleep 0.1; done; "
+    return wait + WRITE.format(out), begun, go_on
+
+
+def until(condition: Callable[[], object]) -> None:
+    """Wait until a condition holds."""
+    while not condition():
+        time.sleep(0.05)
+
+
+def read_until(process: "subprocess.Popen[str]", text: str) -> None:
+    """Read what a process prints, until a line has a text in it."""
+    assert process.stdout
+    assert any(text in line for line in process.stdout)
+
+
+def lock_text(project: Project) -> str:
+    """Return the text of a project's lock file; none where there is none."""
+    path = project.folder / "dvc.lock"
+    return path.read_text() if path.exists() else ""
 
 
 def parallel(project: Project, *arguments: str, **environment: str) -> "subprocess.Popen[str]":

@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import signal
 import time
 from pathlib import Path
@@ -46,4 +47,6 @@ def test_run_goes_on_after_a_kill_and_leaves_the_lock_file_of_dvc_repro(
         cluster.start_scheduler()
         cluster.start_worker()
     finish(parallel(there, "--scheduler", cluster.address, **cluster.variables), 0)
-    assert contents(there) == contents(serial)
+    # A DVC that was killed may leave the file that it was copying to, whoever started it.
+    left = {name for name in contents(there) if re.search(r"(^|/)\.[\w-]{22}\.tmp$", name)}
+    assert {n: one for n, one in contents(there).items() if n not in left} == contents(serial)

@@ -4,27 +4,23 @@ import os
 import signal
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 from conftest import Project, finish
 from dask_cluster import CABLE, DaskCluster, may_be_apart, network_of_its_own
 from made_up_pipelines import (
+    WRITE,
     contents,
+    gate,
     made_up,
     parallel,
     run_parallel,
+    stage,
     stages_of_all_kinds,
+    until,
 )
 
 from pipeline.jobs.environment import this_environment
-
-WRITE = "python sum.py {} in.txt"
-
-
-def stage(out: str, command: str = "") -> dict[str, Any]:
-    deps = ["in.txt", "sum.py"]
-    return {"cmd": command or WRITE.format(out), "deps": deps, "outs": [out]}
 
 
 @pytest.fixture
@@ -125,54 +121,20 @@ def test_nobody_listening_is_an_error_of_one_line(tmp_path: Path) -> None:
     assert "no scheduler of Dask answers there" in output
 
 
-def gate(tmp_path: Path, out: str) -> tuple[str, Path, Path]:
-    """Return a command that waits for a file in a folder that every process sees."""
-    begun, go_on = tmp_path / f"{out}.begun", tmp_path / f"{out}.go_on"
-    wait = f"echo $$ >> {begun}; until test -e {go_on}; do sleep 0.1; done; "
-    return wait + WRITE.format(out), begun, go_on
-
-
-def wait_for_lines(path: Path, count: int) -> None:
-    while not path.exists() or path.read_text().count("\n") < count:
-        time.sleep(0.05)
-
-
 def test_stage_of_a_worker_that_dies_runs_on_another(tmp_path: Path, cluster: DaskCluster) -> None:
     command, begun, go_on = gate(tmp_path, "a.txt")
     project = made_up(tmp_path / "here", {"a": stage("a.txt", command)})
     cluster.start_worker()
     process = parallel(project, "--scheduler", cluster.address, **cluster.variables)
-    wait_for_lines(begun, 1)
+    until(begun.exists)
     cluster.start_worker()
     cluster.kill_worker(0)
-    wait_for_lines(begun, 2)
+    until(lambda: begun.read_text().count("\n") == 2)
     go_on.touch()
     output = finish(process, 0)
     assert "a: lost: " in output
     assert "the worker died; it runs again" in output
     assert (project.folder / "a.txt").exists()
-
-
-def test_stage_that_is_lost_three_times_has_failed(tmp_path: Path, cluster: DaskCluster) -> None:
-    command, begun, _ = gate(tmp_path, "a.txt")
-    project = made_up(tmp_path / "here", {"a": stage("a.txt", command), "b": stage("b.txt")})
-    cluster.start_worker()
-    arguments = ("--scheduler", cluster.address, "--keep-going")
-    process = parallel(project, *arguments, **cluster.variables)
-    while "  b:" not in _lock(project):
-        time.sleep(0.05)
-    for number in range(3):
-        wait_for_lines(begun, number + 1)
-        cluster.start_worker()
-        cluster.kill_worker(number)
-    output = finish(process, 1)
-    assert "a: failed: was lost 3 times" in output
-    assert (project.folder / "b.txt").exists()
-
-
-def _lock(project: Project) -> str:
-    path = project.folder / "dvc.lock"
-    return path.read_text() if path.exists() else ""
 
 
 def test_death_of_the_scheduler_is_told_and_nothing_that_ended_is_lost(
@@ -182,10 +144,9 @@ def test_death_of_the_scheduler_is_told_and_nothing_that_ended_is_lost(
     project = made_up(tmp_path / "here", {"a": stage("a.txt"), "z": stage("z.txt", command)})
     cluster.start_worker()
     process = parallel(project, "--scheduler", cluster.address, **cluster.variables)
-    wait_for_lines(begun, 1)
+    until(begun.exists)
     lock = project.folder / "dvc.lock"
-    while not lock.exists():
-        time.sleep(0.05)
+    until(lock.exists)
     cluster.kill_scheduler()
     output = finish(process, 2)
     assert "the scheduler is gone. What had ended is recorded" in output
@@ -208,19 +169,17 @@ def test_no_stage_goes_on_at_a_worker_without_the_driver(
     project = made_up(tmp_path / "here", {"a": stage("a.txt", command)})
     cluster.start_worker()
     process = parallel(project, "--scheduler", cluster.address, **cluster.variables)
-    wait_for_lines(begun, 1)
+    until(begun.exists)
     os.kill(process.pid, how)
     process.wait()
     assert_gone(begun)
-    while list((cluster.folder / "worker0").rglob("job-*")):
-        time.sleep(0.1)  # its folder goes next
+    until(lambda: not list((cluster.folder / "worker0").rglob("job-*")))  # its folder goes next
 
 
 def assert_gone(begun: Path) -> None:
     """Wait until the process whose number is in a file has ended."""
     number = begun.read_text().split()[-1]
-    while Path(f"/proc/{number}").exists():
-        time.sleep(0.1)
+    until(lambda: not Path(f"/proc/{number}").exists())
 
 
 def test_full_disk_of_a_worker_is_named(tmp_path: Path, cluster: DaskCluster) -> None:

@@ -1,35 +1,26 @@
 """`parallel` where something goes wrong: a stage, its declaration, a change meanwhile, a kill."""
 
 import os
+import re
 import signal
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from conftest import Project, finish
-from made_up_pipelines import contents, made_up, parallel, run_parallel
-
-WRITE = "python sum.py {} in.txt"
-
-
-def stage(
-    out: str, command: str = "", deps: tuple[str, ...] = (), **more: object
-) -> dict[str, object]:
-    """Return a stage that writes one file."""
-    return {
-        "cmd": command or WRITE.format(out),
-        "deps": ["in.txt", "sum.py", *deps],
-        "outs": [out],
-        **more,
-    }
-
-
-def until(condition: Callable[[], object]) -> None:
-    """Wait until a condition holds."""
-    while not condition():
-        time.sleep(0.05)
+from made_up_pipelines import (
+    WRITE,
+    contents,
+    gate,
+    lock_text,
+    made_up,
+    parallel,
+    read_until,
+    run_parallel,
+    stage,
+    until,
+)
+from ruamel.yaml import YAML
 
 
 def test_failed_stage_is_shown_with_all_that_it_printed(tmp_path: Path) -> None:
@@ -44,15 +35,17 @@ def test_failed_stage_is_shown_with_all_that_it_printed(tmp_path: Path) -> None:
 
 
 def test_failure_ends_the_run_but_not_what_runs_already(tmp_path: Path) -> None:
-    slow = f"sleep 2; {WRITE.format('slow.txt')}"
+    slow, begun, go_on = gate(tmp_path, "slow.txt")
     stages = {
         "slow": stage("slow.txt", slow),
-        "wrong": stage("wrong.txt", "exit 1"),
+        "wrong": stage("wrong.txt", f"until test -e {begun}; do sleep 0.1; done; exit 1"),
         **{f"later{number}": stage(f"later{number}.txt", deps=("slow.txt",)) for number in (1, 2)},
     }
     project = made_up(tmp_path, stages)
-    output = run_parallel(project, "--jobs", "2", status=1)
-    assert "Waiting for what still runs: slow" in output
+    process = parallel(project, "--jobs", "2")
+    read_until(process, "Waiting for what still runs: slow")
+    go_on.touch()
+    finish(process, 1)
     assert (project.folder / "slow.txt").exists()
     assert not (project.folder / "later1.txt").exists()
     lock = (project.folder / "dvc.lock").read_text()
@@ -110,12 +103,12 @@ def test_file_that_is_written_beside_the_outputs_is_named(tmp_path: Path) -> Non
 def test_input_that_changes_while_a_stage_runs_is_not_recorded_with_its_results(
     tmp_path: Path,
 ) -> None:
-    begun = tmp_path / "begun"
-    command = f"touch {begun}; sleep 1; {WRITE.format('a.txt')}"
+    command, begun, go_on = gate(tmp_path, "a.txt")
     project = made_up(tmp_path, {"a": stage("a.txt", command)})
     process = parallel(project)
     until(begun.exists)
     project.append("in.txt", "more\n")
+    go_on.touch()
     output = finish(process, 1)
     assert "a: failed: in.txt changed while it ran: run this again" in output
     assert not (project.folder / "dvc.lock").exists()
@@ -160,8 +153,7 @@ def test_option_about_workers_is_refused_where_there_are_none(tmp_path: Path) ->
 
 
 def test_second_run_in_a_project_says_that_there_is_one(tmp_path: Path) -> None:
-    begun, go_on = tmp_path / "begun", tmp_path / "go_on"
-    command = f"touch {begun}; until test -e {go_on}; do sleep 0.1; done; {WRITE.format('a.txt')}"
+    command, begun, go_on = gate(tmp_path, "a.txt")
     project = made_up(tmp_path, {"a": stage("a.txt", command)})
     first = parallel(project)
     until(begun.exists)
@@ -218,18 +210,17 @@ def test_nothing_goes_on_running_without_the_command(tmp_path: Path, how: signal
 
 
 def test_run_after_a_kill_leaves_the_lock_file_of_dvc_repro(tmp_path: Path) -> None:
-    begun, go_on = tmp_path / "begun", tmp_path / "go_on"
-    wait = f"touch {begun}; until test -e {go_on}; do sleep 0.1; done; "
+    command, begun, go_on = gate(tmp_path, "a.txt")
     stages = {
-        "a": stage("a.txt", wait + WRITE.format("a.txt")),
+        "a": stage("a.txt", command),
         "b": stage("b.txt"),
         "c": stage("c.txt", deps=("b.txt",)),
     }
     project = made_up(tmp_path / "parallel", stages)
     process = parallel(project, "--jobs", "3")
     until(begun.exists)
-    until(lambda: "  c:" in _lock(project))
-    assert "  a:" not in _lock(project)
+    until(lambda: "  c:" in lock_text(project))
+    assert "  a:" not in lock_text(project)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     go_on.touch()
@@ -239,11 +230,6 @@ def test_run_after_a_kill_leaves_the_lock_file_of_dvc_repro(tmp_path: Path) -> N
     serial = made_up(tmp_path / "serial", stages)
     serial.repro()
     assert contents(project) == contents(serial)
-
-
-def _lock(project: Project) -> str:
-    path = project.folder / "dvc.lock"
-    return path.read_text() if path.exists() else ""
 
 
 def test_dry_run_tells_what_would_run_and_runs_nothing(tmp_path: Path) -> None:
@@ -289,3 +275,41 @@ def test_output_of_a_failed_stage_commands_no_terminal(tmp_path: Path) -> None:
     output = run_parallel(project, status=1)
     assert "\\x1b[2Jgone\\x00" in output
     assert "\x1b" not in output
+
+
+def test_what_waits_for_a_slot_keeps_its_outputs_when_a_stage_fails(tmp_path: Path) -> None:
+    stages = {name: stage(f"{name}.txt") for name in ("b", "c", "d")}
+    project = made_up(tmp_path, stages)
+    run_parallel(project)
+    first = {"a": stage("a.txt", "exit 1")}
+    with (project.folder / "dvc.yaml").open("w") as file:
+        YAML(typ="safe").dump({"stages": first | stages}, file)
+    project.append("in.txt", "more\n")
+    output = run_parallel(project, "--jobs", "1", "a", "b", "c", "d", status=1)
+    assert "a: failed" in output
+    assert not re.search("^[bcd]: started", output, re.MULTILINE)
+    assert all((project.folder / f"{name}.txt").exists() for name in stages)
+
+
+def test_stage_that_wants_many_slots_is_not_overtaken(tmp_path: Path) -> None:
+    note = tmp_path / "note"
+    stages = {
+        name: stage(f"{name}.txt", f"echo {name} >> {note}; {WRITE.format(f'{name}.txt')}")
+        for name in "abcde"
+    }
+    stages["c"]["params"] = ["b.threads"]
+    project = made_up(tmp_path, stages, **{"params.yaml": "b: {threads: 2}\n"})
+    planned = [line.partition(":")[0] for line in run_parallel(project, "--dry").splitlines()]
+    run_parallel(project, "--jobs", "2")
+    # It runs alone: what is planned before it has ended, and what is planned after it waits.
+    assert note.read_text().split().index("c") == planned.index("c")
+
+
+def test_data_that_dvc_tracks_is_recorded_and_told(tmp_path: Path) -> None:
+    serial, other = (made_up(tmp_path / name, {}, **{"d.bin": "1\n"}) for name in ("one", "two"))
+    for project in (serial, other):
+        project.run("dvc", "add", "--quiet", "d.bin")
+        project.append("d.bin", "2\n")
+    serial.repro("d.bin.dvc")
+    assert "d.bin.dvc: recorded as it is (1 of 1)" in run_parallel(other, "d.bin.dvc")
+    assert contents(other) == contents(serial)
