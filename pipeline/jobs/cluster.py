@@ -5,16 +5,17 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from concurrent.futures import CancelledError
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from threading import Event, Lock
+from threading import Event, Lock, Thread
 from typing import Any
 
 import requests
 
 from pipeline.jobs import dask_worker, environment, job, sandbox, worker
-from pipeline.jobs.environment import clock_error, differences
+from pipeline.jobs.environment import Environment, clock_error, differences
 from pipeline.jobs.job import Job, JobResult
 from pipeline.jobs.pool import ClusterLost, Worker, WorkerLost
 from pipeline.jobs.transfer import fetch, send
@@ -25,7 +26,7 @@ TIMEOUT_OF_PAGE = 2  # seconds
 TIMEOUT = 10  # seconds in which a scheduler has to answer
 POLL = 0.5  # seconds after which a call to a worker is looked at again
 SENDS = 3  # times that a worker may say that it lacks a file
-BY_VALUE = (sandbox, dask_worker, environment, job, worker)  # whose code goes to workers
+BY_VALUE = (sandbox, dask_worker, environment, job, worker)  # modules whose code goes to workers
 
 
 class DaskExecutor:
@@ -51,6 +52,7 @@ class DaskExecutor:
         self._tell = tell
         self._locked = locked
         self._stopped = Event()
+        self._asked: dict[str, tuple[float, Any]] = {}  # when, and Dask's future of the answer
         self._workers: dict[str, Worker] = {}
         self._refused: set[str] = set()
         self._stores: dict[str, str] = {}
@@ -67,53 +69,68 @@ class DaskExecutor:
             return ""
 
     def workers(self) -> Mapping[str, Worker]:
-        """Return the workers that may be used, by their addresses.
+        """Return the workers that may get jobs, by their addresses.
 
         Raises:
             PipelineError: Every worker is refused.
             ClusterLost: The scheduler is gone.
         """
         self._check_scheduler()
-        workers = self._client.scheduler_info(n_workers=-1)["workers"]
-        new = workers.keys() - self._workers.keys() - self._refused
+        found = self._client.scheduler_info(n_workers=-1)["workers"]
+        new = found.keys() - self._workers.keys() - self._refused - self._asked.keys()
         if new:
-            self._admit({address: workers[address] for address in new})
-        self._workers = {a: one for a, one in self._workers.items() if a in workers}
-        if workers and workers.keys() <= self._refused:
+            self._ask(new)
+        for address, (since, future) in list(self._asked.items()):
+            if future.done():
+                del self._asked[address]
+                if address in found:
+                    self._take_answer(address, found[address], since, future)
+        self._workers = {a: one for a, one in self._workers.items() if a in found}
+        if found and found.keys() <= self._refused:
             raise PipelineError(
-                f"{self._address}: none of its workers has the environment of this machine. "
-                "Install the same lock file there, or use --any-environment"
+                f"{self._address}: none of its workers can be used. Install the lock file of this "
+                "project there; --any-environment takes workers with other packages too"
             )
-        return self._workers
+        # A worker whose memory is full is paused: what it has goes on, but it begins nothing.
+        return {a: one for a, one in self._workers.items() if found[a]["status"] == "running"}
 
-    def _admit(self, new: Mapping[str, Any]) -> None:
-        """Ask workers for their environments, and take those that have the right one."""
-        here, before = environment.this_environment(), time.time()
-        # Dask fills in an argument of the name `dask_worker`.
-        answers = self._client.run(
-            dask_worker.describe_worker, workers=list(new), on_error="return"
-        )
-        after = time.time()
-        for address, answer in answers.items():
-            if isinstance(answer, Exception):  # it has died meanwhile, or is asked again
-                continue
-            there, store = answer
-            name = f"{there['host']} ({address})"
-            wrong = clock_error(before, there["clock"], after)
-            if wrong:
-                way = "ahead" if wrong > 0 else "behind"
-                self._tell(
-                    f"{name}: its clock is {abs(wrong):.0f} seconds {way}. No result depends on "
-                    "it, but certificates and the times in logs do"
-                )
-            found = [] if self._locked is None else differences(here, there, self._locked)
-            if found:
-                self._refused.add(address)
-                self._tell(f"{name}: refused: {', '.join(found)}")
-                continue
-            self._stores[address] = store
-            gpus = int(new[address].get("resources", {}).get("GPU", 0))
-            self._workers[address] = Worker(there["host"], int(new[address]["nthreads"]), gpus)
+    def _ask(self, new: set[str]) -> None:
+        """Ask workers for their environments; one that does not answer delays no other."""
+        drivers = self._client.run_on_scheduler(lambda dask_scheduler: [*dask_scheduler.clients])
+        for address in new:
+            future = self._submit(address, dask_worker.describe_worker, drivers)
+            self._asked[address] = time.time(), future
+
+    def _take_answer(
+        self, address: str, found: Mapping[str, Any], since: float, future: Any
+    ) -> None:
+        """Take a worker, or refuse it."""
+        try:
+            answer: tuple[Environment, str] = future.result(timeout=TIMEOUT)
+        except Exception as error:  # noqa: BLE001 (whatever another Python makes of our code)
+            self._refuse(address, [f"it does not run what it is sent: {reason(error)}"])
+            return
+        there, store = answer
+        name = f"{there['host']} ({address})"
+        wrong = clock_error(since, there["clock"], time.time())
+        if wrong:
+            way = "ahead" if wrong > 0 else "behind"
+            self._tell(
+                f"{name}: its clock is {abs(wrong):.0f} seconds {way}. No result depends on "
+                "it, but certificates and the times in logs do"
+            )
+        here = environment.this_environment()
+        problems = [] if self._locked is None else differences(here, there, self._locked)
+        if problems:
+            self._refuse(name, problems, address)
+            return
+        self._stores[address] = store
+        gpus = int(found.get("resources", {}).get("GPU", 0))
+        self._workers[address] = Worker(there["host"], int(found["nthreads"]), gpus)
+
+    def _refuse(self, name: str, problems: list[str], address: str = "") -> None:
+        self._refused.add(address or name)
+        self._tell(f"{name}: refused: {', '.join(problems)}")
 
     def _check_scheduler(self) -> None:
         if self._client.status != "running":
@@ -122,61 +139,64 @@ class DaskExecutor:
                 "again, with a scheduler that runs, and it goes on from there"
             )
 
-    def run(self, job: Job, address: str, gpu: int | None) -> JobResult:
+    def run(self, job: Job, address: str) -> JobResult:
         """Run a job on a worker, and bring back what it wrote.
 
         Raises:
             WorkerLost: The worker died, or its disk is full.
             PipelineError: A file changed on its way.
+            OSError: This machine's disk is full.
             ClusterLost: The scheduler is gone.
-            Cancelled: The cluster was closed.
+            Cancelled: The executor was closed.
         """
         call = partial(self._call, address)
-        sent = replace(job, stores=[*job.stores, *self._beside(address)])
-        result = call(dask_worker.work, sent, gpu)
+        me = self._client.id
+        sent, needs_gpu = self._with_stores(job, address), bool(self._workers[address].gpus)
+        # Dask hands out GPUs also where several drivers use the cluster.
+        resources = {"GPU": 1} if needs_gpu else None
+        start = partial(call, dask_worker.work, sent, me, needs_gpu, resources=resources)
+        result = start()
         for _ in range(SENDS):
             if result.state != "missing":
                 break
             with self._sending[address]:  # else two jobs would send the same files
-                send(call, job, result.missing)
-            result = call(dask_worker.work, sent, gpu)
+                send(call, job, result.missing, me)
+            result = start()
         match result.state:
             case "broken":
                 raise WorkerLost(result.reason)
             case "missing":
                 raise WorkerLost("it loses what it is sent")
-        return fetch(call, result, self._scratch)
+        return fetch(call, job, result, self._scratch)
 
-    def _beside(self, address: str) -> list[str]:
-        """Return the stores of the other workers on a worker's machine."""
+    def _with_stores(self, job: Job, address: str) -> Job:
+        """Return a job that finds files also in the stores of all workers on the same machine."""
         workers = dict(self._workers)  # another thread may add to it
         if address not in workers:
             raise WorkerLost("the worker died")
         host = workers[address].name
-        others = [other for other, worker in workers.items() if worker.name == host]
-        return [self._stores[other] for other in others if other != address]
+        beside = [self._stores[other] for other, worker in workers.items() if worker.name == host]
+        return replace(job, stores=[self._stores[address], *job.stores, *beside])
 
-    def _call(self, address: str, function: Callable[..., Any], *arguments: Any) -> Any:
+    def _call(
+        self,
+        address: str,
+        function: Callable[..., Any],
+        *arguments: Any,
+        resources: dict[str, int] | None = None,
+    ) -> Any:
         """Call a function on a worker and return what it returns.
 
         Raises:
             WorkerLost: The worker has died, or has no room on its disk.
             ClusterLost: The scheduler is gone.
-            Cancelled: The cluster was closed.
+            Cancelled: The executor was closed.
         """
         from distributed import KilledWorker
 
         future = None
         try:
-            # Dask tries the standard pickle first, which sends a function by its name, and a worker
-            # has not this project's code. A lambda has no name: it goes by value, with all that it
-            # uses of the modules in BY_VALUE.
-            future = self._client.submit(
-                lambda: function(*arguments),
-                workers=[address],
-                allow_other_workers=False,
-                pure=False,
-            )
+            future = self._submit(address, function, *arguments, resources=resources)
             return self._wait(future, address)
         except (WorkerLost, PipelineError, Cancelled):
             raise
@@ -187,6 +207,21 @@ class DaskExecutor:
         finally:
             if future and self._client.status == "running":
                 future.cancel()
+
+    def _submit(
+        self, address: str, function: Callable[..., Any], *arguments: Any, **more: Any
+    ) -> Any:
+        """Start a call of a function on a worker, and return Dask's future of it."""
+        # Dask tries the standard pickle first, which sends a function by its name, and a worker has
+        # not this project's code. A lambda has no name: it goes by value, with all that it uses of
+        # the modules in BY_VALUE.
+        return self._client.submit(
+            lambda: function(*arguments),
+            workers=[address],
+            allow_other_workers=False,
+            pure=False,
+            **more,
+        )
 
     def _wait(self, future: Any, address: str) -> Any:
         patience = POLL
@@ -204,20 +239,30 @@ class DaskExecutor:
         raise Cancelled
 
     def close(self) -> None:
-        """Cancel what runs, and leave the cluster as it was."""
+        """Cancel what runs, and leave nothing of it at the workers."""
         self._stopped.set()
+        # One that does not answer is not waited for.
+        cleaning = Thread(target=self._remove_from_workers, daemon=True)
+        cleaning.start()
+        cleaning.join(TIMEOUT_OF_PAGE)
         self._client.close(timeout=TIMEOUT)
+
+    def _remove_from_workers(self) -> None:
+        with suppress(Exception):  # a cluster that is gone has nothing to be removed
+            self._client.run(dask_worker.remove_driver, self._client.id, on_error="ignore")
 
 
 def _connect(address: str) -> Any:
     """Return a client of a scheduler."""
     try:
         import cloudpickle
-        from distributed import Client
+        from distributed import Client, Security
     except ImportError as error:
         raise PipelineError(
             "--scheduler needs Dask: install the extra `cluster` of this project, or use --jobs"
         ) from error
+    if address.startswith("tls:") and not Security().get_connection_args("client")["ssl_context"]:
+        raise PipelineError(f"{address}: tls:// needs certificates (docs/scaling.md)")
     for module in BY_VALUE:
         cloudpickle.register_pickle_by_value(module)
     logging.getLogger("distributed").setLevel(logging.CRITICAL)

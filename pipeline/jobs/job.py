@@ -58,8 +58,6 @@ class JobResult:
         missing: The MD5 of the files to be sent.
         sandbox: The absolute path of its folder, which is there until it is removed; or "". What it
             wrote is in ``files``, what the commands printed in ``output.txt``.
-        files: MD5 and whether it is executable, by path, of each file of its outputs.
-        folders: The folders there.
         undeclared: Paths of files that it wrote beside its outputs.
     """
 
@@ -67,6 +65,4 @@ class JobResult:
     reason: str = ""
     missing: list[str] = field(default_factory=list)
     sandbox: str = ""
-    files: dict[str, tuple[str, bool]] = field(default_factory=dict)
-    folders: list[str] = field(default_factory=list)
     undeclared: list[str] = field(default_factory=list)

@@ -26,7 +26,7 @@ class LocalExecutor:
         """Return this machine."""
         return self._workers
 
-    def run(self, job: Job, address: str, gpu: int | None) -> JobResult:
+    def run(self, job: Job, address: str) -> JobResult:
         """Run a job.
 
         Raises:
@@ -34,7 +34,7 @@ class LocalExecutor:
             PipelineError: A file changed as it started.
             Cancelled: The executor was closed.
         """
-        del address, gpu  # there is one; which GPU a process takes is its own affair
+        del address  # there is one
         if self._stopped.is_set():
             raise Cancelled
         result = run(job, self._scratch, wanted=lambda: not self._stopped.is_set())

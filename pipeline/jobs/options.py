@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from pipeline.jobs.job import Job
 from pipeline.jobs.pool import Executor
 
 LOCK = "requirements.lock"  # in the project's folder, or one that holds it
+MOST_PORTS = 65535
 
 
 def parse_arguments(parser: argparse.ArgumentParser, default: str) -> argparse.Namespace:
@@ -25,6 +27,7 @@ def parse_arguments(parser: argparse.ArgumentParser, default: str) -> argparse.N
     )
     where.add_argument(
         "--scheduler",
+        type=_address,
         metavar="ADDRESS",
         help="of a Dask cluster that runs, such as tcp://10.0.0.1:8786",
     )
@@ -43,6 +46,15 @@ def _positive(text: str) -> int:
     if not text.isdecimal() or not int(text):
         raise argparse.ArgumentTypeError(f"expected a number of slots from 1 on, found {text!r}")
     return int(text)
+
+
+def _address(text: str) -> str:
+    found = re.fullmatch(r"(tcp|tls|wss?)://(\[[\da-fA-F:.]+\]|[^\s:/@\[\]]+):(\d+)", text)
+    if not found or not 0 < int(found[3]) <= MOST_PORTS:
+        raise argparse.ArgumentTypeError(
+            f"expected an address such as tcp://10.0.0.1:8786, found {text!r}"
+        )
+    return text
 
 
 def open_executor(

@@ -50,7 +50,7 @@ class Executor(Protocol):
         """
         ...
 
-    def run(self, job: Job, address: str, gpu: int | None) -> JobResult:
+    def run(self, job: Job, address: str) -> JobResult:
         """Run a job on a worker, and return how it ended when its files are on this machine.
 
         Raises:
@@ -78,7 +78,6 @@ class _Queued:
 class _Allocation:
     address: str
     slots: int
-    gpu: int | None
     since: float
 
 
@@ -209,9 +208,7 @@ class Pool:
             allocation = self._free_slots(queued.slots, queued.avoided)
             if allocation:
                 self._waiting.remove(queued)
-                future = self._pool.submit(
-                    executor.run, queued.job, allocation.address, allocation.gpu
-                )
+                future = self._pool.submit(executor.run, queued.job, allocation.address)
                 self._running[future] = queued, allocation
 
     def _look(self) -> Executor:
@@ -238,10 +235,8 @@ class Pool:
             taken = [one for _, one in self._running.values() if one.address == address]
             free = worker.slots - sum(one.slots for one in taken)
             slots = min(wanted, worker.slots)
-            gpus = sorted(set(range(worker.gpus)) - {one.gpu for one in taken})
-            if slots <= free and (gpus or not worker.gpus):
-                gpu = gpus[0] if gpus else None
-                found.append((free, _Allocation(address, slots, gpu, time.monotonic())))
+            if slots <= free and (not worker.gpus or len(taken) < worker.gpus):
+                found.append((free, _Allocation(address, slots, time.monotonic())))
         _, best = max(found, key=lambda one: one[0], default=(0, None))
         return best
 

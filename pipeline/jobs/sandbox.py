@@ -13,13 +13,12 @@ NAMED = 5  # files that a job wrote but does not declare: so many are named, and
 FILES, OUTPUT = "files", "output.txt"  # in a sandbox
 
 
-def unpack(job: Job, files: Path, store: Path) -> list[str]:
+def unpack(job: Job, files: Path) -> list[str]:
     """Put the files of a job where its commands will look for them.
 
     Args:
         job: The job.
         files: A folder that is not there yet.
-        store: The folder where files that were sent lie under their MD5.
 
     Returns:
         The MD5 of those that are nowhere to be found.
@@ -35,7 +34,7 @@ def unpack(job: Job, files: Path, store: Path) -> list[str]:
     for path, (digest, executable) in job.files.items():
         copy = files / path
         copy.parent.mkdir(parents=True, exist_ok=True)
-        if not any(copy_checked(source, copy, digest) for source in _sources(job, path, store)):
+        if not any(copy_checked(source, copy, digest) for source in _sources(job, path)):
             missing.add(digest)
         elif executable:
             make_executable(copy)
@@ -45,11 +44,10 @@ def unpack(job: Job, files: Path, store: Path) -> list[str]:
     return sorted(missing)
 
 
-def _sources(job: Job, path: str, store: Path) -> Iterator[Path]:
+def _sources(job: Job, path: str) -> Iterator[Path]:
     """Yield where a file of a job may be found on this machine."""
     digest = job.files[path][0]
-    yield store / digest
-    yield from (Path(other, digest) for other in job.stores)
+    yield from (Path(store, digest) for store in job.stores)
     yield from (Path(folder, path) for folder in job.source_folders)
     yield from (Path(cache, digest[:2], digest[2:]) for cache in job.dvc_caches)
 
@@ -77,19 +75,20 @@ def make_executable(path: Path) -> None:
     path.chmod(path.stat().st_mode | 0o111)
 
 
-def outputs_in(job: Job, files: Path) -> tuple[dict[str, tuple[str, bool]], list[str]]:
-    """Return the files of the outputs, as in ``JobResult``, and the folders there."""
-    found = [path for out in job.outs for path in _below(files / out)]
-    return (
-        {path.relative_to(files).as_posix(): file_entry(path) for path in found if path.is_file()},
-        [path.relative_to(files).as_posix() for path in found if path.is_dir()],
-    )
+def strange_outputs(job: Job, files: Path) -> list[str]:
+    """Return what is among the outputs but neither file, folder nor link, such as a socket."""
+    found = [path for out in job.outs for path in below(files / out) if not path.is_symlink()]
+    return [
+        path.relative_to(files).as_posix()
+        for path in found
+        if not (path.is_file() or path.is_dir())
+    ]
 
 
-def _below(path: Path) -> Iterator[Path]:
+def below(path: Path) -> Iterator[Path]:
     """Yield a path and, of a folder, all in it."""
     yield path
-    for folder, folders, names in os.walk(path, followlinks=True):
+    for folder, folders, names in os.walk(path):
         yield from (Path(folder) / name for name in sorted([*folders, *names]))
 
 
@@ -115,13 +114,6 @@ def md5(path: Path) -> str:
     # As `md5` of pipeline.runtime.lock, which a worker has not.
     with path.open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-
-
-def read(path: str, offset: int) -> bytes:
-    """Return a part of a file, from an offset on; at its end, nothing."""
-    with Path(path).open("rb") as file:
-        file.seek(offset)
-        return file.read(CHUNK)
 
 
 def remove_sandbox(sandbox: str) -> None:

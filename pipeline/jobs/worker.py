@@ -18,8 +18,8 @@ from pipeline.jobs.sandbox import (
     FILES,
     NAMED,
     OUTPUT,
-    outputs_in,
     remove_sandbox,
+    strange_outputs,
     undeclared_files,
     unpack,
 )
@@ -53,8 +53,16 @@ def end_with_worker():
     kill()
 if LINUX:
     import ctypes
-    ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
-command = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL, process_group=0)
+    prctl = ctypes.CDLL(None).prctl
+    prctl(36, 1, 0, 0, 0)
+def end_with_supervisor():
+    prctl(1, signal.SIGKILL, 0, 0, 0)  # 1: PR_SET_PDEATHSIG
+command = subprocess.Popen(
+    sys.argv[1:],
+    stdin=subprocess.DEVNULL,
+    process_group=0,
+    preexec_fn=end_with_supervisor if LINUX else None,
+)
 threading.Thread(target=end_with_worker, daemon=True).start()
 code = command.wait()
 kill()
@@ -66,12 +74,12 @@ class Cancelled(Exception):  # noqa: N818 (no error)
     """Nobody wants the job any longer."""
 
 
-def run(job: Job, store: Path, wanted: Callable[[], bool]) -> JobResult:
+def run(job: Job, folder: Path, wanted: Callable[[], bool]) -> JobResult:
     """Run a job in a folder of its own, and return how it ended.
 
     Args:
         job: The job.
-        store: The folder is made in it. Files that were sent lie there under their MD5.
+        folder: Its folder, the sandbox, is made in it.
         wanted: Is asked again and again; once it returns False, the commands are killed.
 
     Raises:
@@ -79,14 +87,14 @@ def run(job: Job, store: Path, wanted: Callable[[], bool]) -> JobResult:
     """
     sandbox = ""
     try:
-        sandbox = tempfile.mkdtemp(prefix="job-", dir=store)
-        missing = unpack(job, Path(sandbox, FILES), store)
+        sandbox = tempfile.mkdtemp(prefix="job-", dir=folder)
+        missing = unpack(job, Path(sandbox, FILES))
         if not missing:
             return _run(job, sandbox, wanted)
         result = JobResult("missing", missing=missing)
     except OSError as error:
         result = JobResult(
-            "broken", f"{error.filename or sandbox or store}: {error.strerror or error}"
+            "broken", f"{error.filename or sandbox or folder}: {error.strerror or error}"
         )
     except BaseException:
         remove_sandbox(sandbox)
@@ -104,10 +112,11 @@ def _run(job: Job, sandbox: str, wanted: Callable[[], bool]) -> JobResult:
     if absent and not problem:
         instead = f", but {', '.join(aside[:NAMED])}" if aside else ""
         problem = f"it did not write {', '.join(absent)}{instead}"
+    if strange := strange_outputs(job, files):
+        problem = problem or f"{', '.join(strange[:NAMED])}: neither a file nor a folder"
     if problem:
         return JobResult("failed", problem, sandbox=sandbox)
-    found, folders = outputs_in(job, files)
-    return JobResult("done", sandbox=sandbox, files=found, folders=folders, undeclared=aside)
+    return JobResult("done", sandbox=sandbox, undeclared=aside)
 
 
 def _commands(job: Job, sandbox: str, wanted: Callable[[], bool]) -> str:
@@ -156,7 +165,8 @@ def _wait(process: "subprocess.Popen[bytes]", wanted: Callable[[], bool]) -> int
     try:
         while True:
             with suppress(subprocess.TimeoutExpired):
-                return process.wait(POLL)
+                code = process.wait(POLL)
+                return code if code >= 0 else BY_SIGNAL - code  # it has killed its supervisor
             if time.monotonic() - asked > ASK:
                 if not wanted():
                     raise Cancelled

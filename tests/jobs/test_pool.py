@@ -1,5 +1,6 @@
 """The pool, with real commands in real folders; some workers lose what they get."""
 
+import errno
 import time
 from collections.abc import Mapping
 from contextlib import closing
@@ -25,11 +26,11 @@ class SomeWorkers:
     def workers(self) -> Mapping[str, Worker]:
         return self._workers
 
-    def run(self, job: Job, address: str, gpu: int | None) -> JobResult:
+    def run(self, job: Job, address: str) -> JobResult:
         self.asked.append(address)
         if address in self._broken:
             raise WorkerLost("no space left")
-        return self._here.run(job, HERE, gpu)
+        return self._here.run(job, HERE)
 
     def close(self) -> None:
         self._here.close()
@@ -61,6 +62,22 @@ def test_job_that_every_worker_loses_fails_after_three_attempts(tmp_path: Path) 
     assert finished.result.state == "failed"
     assert finished.result.reason.startswith("was lost 3 times: only: no space left;")
     assert executor.asked == ["only"] * 3
+
+
+def test_fault_of_this_machine_fails_one_job_and_no_other(tmp_path: Path) -> None:
+    class Full(SomeWorkers):
+        def run(self, job: Job, address: str) -> JobResult:
+            if job.name == "a":
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return super().run(job, address)
+
+    with closing(Pool(lambda: Full(tmp_path, only=2), print)) as pool:
+        for name in "ab":
+            pool.submit(Job(name, ["true"]))
+        found = {one.name: one.result for one in collect(pool, 2)}
+    assert found["a"].state == "failed"
+    assert "No space left on device" in found["a"].reason
+    assert found["b"].state == "done"
 
 
 def test_job_that_wants_more_than_a_worker_has_takes_all_of_it(tmp_path: Path) -> None:

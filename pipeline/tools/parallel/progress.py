@@ -35,9 +35,7 @@ class Progress:
     def tell(self, line: str) -> None:
         """Show a line."""
         self.told = True
-        # No output of a stage commands the terminal.
-        shown = (one if one.isprintable() or one == "\t" else ascii(one)[1:-1] for one in line)
-        self._console.print(Text("".join(shown)))
+        self._console.print(Text(_printable(line)))
 
     def show(self, running: list[tuple[str, str, float]]) -> None:
         """Show what runs: name, worker and seconds of each."""
@@ -82,13 +80,24 @@ class Progress:
     def failed(self, name: str, problem: str, output: str, hint: str) -> None:
         """Tell that a stage has failed, with all that it printed."""
         self.tell(f"{name}: failed: {problem}")
-        for line in output.splitlines():
-            self.tell(f"  {line}")
+        self._live.stop()
+        # Not by `tell`: it may be long, and a line by that takes a tenth of a millisecond.
+        self._console.file.writelines(f"  {_printable(line)}\n" for line in output.splitlines())
+        self._console.file.flush()
+        if self._console.is_terminal:
+            self._live.start()
         if hint:
             self.tell(f"{name}: {hint}")
 
     def _count(self) -> str:
         return f" ({self._ended} of {self._total})"
+
+
+def _printable(line: str) -> str:
+    """Return a line in which nothing commands the terminal."""
+    if line.isprintable():
+        return line
+    return "".join(one if one.isprintable() or one == "\t" else ascii(one)[1:-1] for one in line)
 
 
 def _on(worker: str) -> str:

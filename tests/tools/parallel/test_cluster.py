@@ -2,11 +2,12 @@
 
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 
 import pytest
-from conftest import Project, finish
+from conftest import Project, finish, start
 from dask_cluster import CABLE, DaskCluster, may_be_apart, network_of_its_own
 from made_up_pipelines import (
     WRITE,
@@ -53,6 +54,92 @@ def test_cluster_leaves_what_dvc_repro_leaves(tmp_path: Path, cluster: DaskClust
         pytest.skip("no mounts of its own for a worker here; it would have shared no folder")
 
 
+def test_outputs_come_as_they_were_written(tmp_path: Path, cluster: DaskCluster) -> None:
+    make = (
+        "mkdir -p m/v1/empty m/many; echo 1 > m/v1/x; chmod +x m/v1/x; ln -s v1 m/latest; "
+        "ln -s .. m/v1/up; ln -s v1/x m/file; seq 300 | split -l 1 -a 3 - 'm/many/a b é'"
+    )
+    stages = {
+        "a": {"cmd": make, "deps": ["in.txt"], "outs": ["m"]},
+        "b": {"cmd": "cat m/latest/x m/many/* > b.txt", "deps": ["m"], "outs": ["b.txt"]},
+        "c": {"cmd": "mkfifo c", "deps": ["in.txt"], "outs": ["c"]},
+    }
+    serial = made_up(tmp_path / "serial", stages)
+    there = made_up(tmp_path / "here", stages)
+    serial.repro("b")
+    cluster.start_worker()
+    output = run_there(cluster, there, "--keep-going", status=1)
+    assert "c: failed: c: neither a file nor a folder" in output
+    assert contents(there) == contents(serial)
+    assert (there.folder / "m/latest").is_symlink()
+    assert (there.folder / "m/v1/empty").is_dir()
+    assert os.access(there.folder / "m/v1/x", os.X_OK)
+
+
+def test_worker_that_does_not_answer_delays_no_other(tmp_path: Path, cluster: DaskCluster) -> None:
+    project = made_up(tmp_path / "here", {"a": stage("a.txt")})
+    log = cluster.folder / "worker.log"
+    cluster.start_worker()
+    cluster.start_worker()
+    until(lambda: log.exists() and log.read_text().count("Registered to:") == 2)
+    os.killpg(cluster.workers[0].pid, signal.SIGSTOP)
+    run_there(cluster, project)
+    assert (project.folder / "a.txt").exists()
+
+
+def test_worker_whose_memory_is_full_gets_nothing(tmp_path: Path, cluster: DaskCluster) -> None:
+    project = made_up(tmp_path / "here", {name: stage(f"{name}.txt") for name in "abc"})
+    cluster.start_worker("--memory-limit", "60MiB")
+    until(lambda: "Pausing worker" in (cluster.folder / "worker.log").read_text())
+    cluster.start_worker()
+    run_there(cluster, project)
+    assert all((project.folder / f"{name}.txt").exists() for name in "abc")
+
+
+def test_two_projects_may_use_one_cluster_at_once(tmp_path: Path, cluster: DaskCluster) -> None:
+    note = tmp_path / "note"
+    command = f"echo + $CUDA_VISIBLE_DEVICES >> {note}; sleep 1; echo - >> {note}; cp in.txt a.txt"
+    projects = [
+        made_up(tmp_path / "here" / name, {"a": stage("a.txt", command)}) for name in ("one", "two")
+    ]
+    for project in projects:
+        (project.folder / "in.txt").write_bytes(b"x" * 50_000_000)
+    cluster.start_worker("--resources", "GPU=1")
+    arguments = ("--scheduler", cluster.address)
+    processes = [parallel(project, *arguments, **cluster.variables) for project in projects]
+    for process in processes:
+        assert "lost" not in finish(process, 0)
+    assert note.read_text() == "+ 0\n-\n" * 2
+
+
+# Retires the worker that runs something. Since it has somebody's data, this takes a moment.
+RETIRE = """
+import sys
+from distributed import Client
+client = Client(sys.argv[1])
+client.wait_for_workers(2)
+[busy] = [worker for worker, tasks in client.processing().items() if tasks]
+data = client.scatter("x" * 10**8, workers=[busy])
+client.retire_workers([busy])
+"""
+
+
+def test_stage_of_a_worker_that_retires_runs_on_another(
+    tmp_path: Path, cluster: DaskCluster
+) -> None:
+    command, begun, go_on = gate(tmp_path, "a.txt")
+    project = made_up(tmp_path / "here", {"a": stage("a.txt", command)})
+    cluster.start_worker()
+    process = parallel(project, "--scheduler", cluster.address, **cluster.variables)
+    until(begun.exists)
+    cluster.start_worker()
+    other = start([sys.executable, "-c", RETIRE, cluster.address], tmp_path, cluster.variables)
+    until(lambda: begun.read_text().count("\n") == 2)
+    go_on.touch()
+    assert "a: lost: " in finish(process, 0)
+    finish(other, 0)
+
+
 def test_worker_in_a_network_of_its_own_is_as_good(tmp_path: Path) -> None:
     inside = network_of_its_own()
     if inside is None:
@@ -86,7 +173,7 @@ def test_worker_with_other_packages_is_refused_by_name(
     output = run_there(cluster, project, status=2)
     assert "refused: python 3.9.1 in place of " in output
     assert "numpy missing in place of " in output
-    assert "none of its workers has the environment of this machine" in output
+    assert "none of its workers can be used" in output
     assert not (project.folder / "dvc.lock").exists()
     run_there(cluster, project, "--any-environment")
     assert (project.folder / "a.txt").exists()
@@ -118,7 +205,17 @@ def test_nobody_listening_is_an_error_of_one_line(tmp_path: Path) -> None:
     assert output.count("\n") == 1
     assert not (project.folder / "dvc.lock").exists()
     output = run_parallel(project, "--scheduler", "tls://127.0.0.1:9", status=2)
-    assert "no scheduler of Dask answers there" in output
+    assert output == "parallel: tls://127.0.0.1:9: tls:// needs certificates (docs/scaling.md)\n"
+
+
+@pytest.mark.parametrize(
+    "address", ["", "8786", "host", "tcp://", "http://host:1", "tcp://::1:1", "tcp://host:0"]
+)
+def test_what_is_no_address_is_told_at_once(tmp_path: Path, address: str) -> None:
+    project = made_up(tmp_path, {"a": stage("a.txt")})
+    output = run_parallel(project, f"--scheduler={address}", status=2)
+    assert "expected an address such as tcp://10.0.0.1:8786" in output
+    assert not (project.folder / "a.txt").exists()
 
 
 def test_stage_of_a_worker_that_dies_runs_on_another(tmp_path: Path, cluster: DaskCluster) -> None:
@@ -173,7 +270,10 @@ def test_no_stage_goes_on_at_a_worker_without_the_driver(
     os.kill(process.pid, how)
     process.wait()
     assert_gone(begun)
-    until(lambda: not list((cluster.folder / "worker0").rglob("job-*")))  # its folder goes next
+    # Its folder goes next.
+    until(lambda: not list((cluster.folder / "worker0").rglob("job-*")))
+    if how == signal.SIGINT:
+        assert not list((cluster.folder / "worker0").rglob("driver-*"))
 
 
 def assert_gone(begun: Path) -> None:

@@ -254,6 +254,15 @@ def test_process_that_leaves_its_session_ends_with_its_stage(tmp_path: Path) -> 
     assert not alive(number)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux kills what has lost its parent")
+def test_stage_that_kills_its_parent_ends_too(tmp_path: Path) -> None:
+    number = tmp_path / "number"
+    command = f"echo $$ > {number}; kill -9 $PPID; while true; do sleep 1; done"
+    project = made_up(tmp_path, {"a": stage("a.txt", command)})
+    assert "signal 9 killed it" in run_parallel(project, status=1)
+    until(lambda: not alive(number))
+
+
 def test_empty_folders_and_links_to_folders_are_there_as_with_dvc_repro(tmp_path: Path) -> None:
     command = "ls -R empty d > a.txt; cat d/link/k >> a.txt"
     projects = []
@@ -306,8 +315,9 @@ def test_stage_that_wants_many_slots_is_not_overtaken(tmp_path: Path) -> None:
 
 
 def test_data_that_dvc_tracks_is_recorded_and_told(tmp_path: Path) -> None:
-    serial, other = (made_up(tmp_path / name, {}, **{"d.bin": "1\n"}) for name in ("one", "two"))
+    serial, other = (made_up(tmp_path / name, {}) for name in ("one", "two"))
     for project in (serial, other):
+        (project.folder / "d.bin").write_text("1\n")
         project.run("dvc", "add", "--quiet", "d.bin")
         project.append("d.bin", "2\n")
     serial.repro("d.bin.dvc")
