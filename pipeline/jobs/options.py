@@ -75,16 +75,17 @@ def open_executor(
 
         os.environ.update(dvc_environment())
         return LocalExecutor(given.jobs or cores(), scratch)
-    from pipeline.jobs.cluster import DaskExecutor
+    from pipeline.jobs.cluster.calls import Cluster
+    from pipeline.jobs.cluster.executor import DaskExecutor
     from pipeline.jobs.environment import locked_packages
 
     here = Path.cwd()
     lock = next((one / LOCK for one in [here, *here.parents] if (one / LOCK).exists()), Path(LOCK))
     locked = None if given.any_environment else locked_packages(lock)
-    cluster = DaskExecutor(given.scheduler, scratch, tell, locked=locked)
+    cluster = Cluster(given.scheduler)
     if link := cluster.dashboard:
         tell(f"Dashboard of the cluster: {link}")
-    return cluster
+    return DaskExecutor(cluster, scratch, tell, locked=locked)
 
 
 def base_job(given: argparse.Namespace) -> Job:

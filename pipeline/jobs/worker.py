@@ -27,47 +27,8 @@ from pipeline.jobs.sandbox import (
 POLL = 0.1  # seconds after which a running command is looked at again
 ASK = 0.5  # seconds between two questions whether the job is still wanted
 BY_SIGNAL = 128  # an exit code above it: a signal has killed the command, as shells say it
-# Between the worker and a command: it kills the command, and what that has started, when it has
-# ended, and when its own standard input closes. That happens when the worker dies, however it dies.
-# On Linux it is the one to which processes go that have lost their parent (36:
-# PR_SET_CHILD_SUBREAPER), so it finds also those that have left the command's group.
-SUPERVISOR = """
-import contextlib, os, signal, subprocess, sys, threading, time
-LINUX = sys.platform == "linux"
-def children():
-    for name in filter(str.isdigit, os.listdir("/proc")):
-        with contextlib.suppress(OSError), open(f"/proc/{name}/stat", errors="replace") as file:
-            state, parent = file.read().rpartition(")")[2].split()[:2]
-            if int(parent) == os.getpid() and state != "Z":
-                yield int(name)
-def kill():
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(command.pid, signal.SIGKILL)
-    while LINUX and (left := list(children())):
-        for number in left:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(number, signal.SIGKILL)
-        time.sleep(0.01)
-def end_with_worker():
-    os.read(0, 1)
-    kill()
-if LINUX:
-    import ctypes
-    prctl = ctypes.CDLL(None).prctl
-    prctl(36, 1, 0, 0, 0)
-def end_with_supervisor():
-    prctl(1, signal.SIGKILL, 0, 0, 0)  # 1: PR_SET_PDEATHSIG
-command = subprocess.Popen(
-    sys.argv[1:],
-    stdin=subprocess.DEVNULL,
-    process_group=0,
-    preexec_fn=end_with_supervisor if LINUX else None,
-)
-threading.Thread(target=end_with_worker, daemon=True).start()
-code = command.wait()
-kill()
-os._exit(code if code >= 0 else 128 - code)
-"""
+# By its text, since a worker has not the file.
+SUPERVISOR = Path(__file__).with_name("supervisor.py").read_text(encoding="utf-8")
 
 
 class Cancelled(Exception):  # noqa: N818 (no error)

@@ -28,7 +28,7 @@ ARRAY_READERS = {"load", "read_array", "fromregex", "memmap"}
 MAPPER = "open_memmap"
 # It sends functions to Dask, and what comes back is what they return: whoever may connect to its
 # scheduler runs code anyway (docs/scaling.md).
-SENDS_CODE = Path("pipeline/jobs/cluster.py")
+SENDS_CODE = Path("pipeline/jobs/cluster/calls.py")
 
 
 def keywords(call: ast.Call) -> dict[str | None, str]:

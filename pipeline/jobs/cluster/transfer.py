@@ -10,8 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from pipeline.jobs import dask_worker
-from pipeline.jobs.dask_worker import PACKED, Part
+from pipeline.jobs.cluster import on_worker
+from pipeline.jobs.cluster.on_worker import PACKED, Part
 from pipeline.jobs.job import Job, JobResult
 from pipeline.jobs.pool import WorkerLost
 from pipeline.jobs.sandbox import CHUNK, md5, remove_sandbox
@@ -37,9 +37,9 @@ def send(call: Call, job: Job, missing: Iterable[str], driver: str) -> None:
         PipelineError: A file is another one than it was when the job was made.
         WorkerLost: The worker died, or its disk is full.
     """
-    sources = {digest: _source(job, digest) for digest in call(dask_worker.not_in_store, missing)}
+    sources = {digest: _source(job, digest) for digest in call(on_worker.not_in_store, missing)}
     for parts in _batches(_parts(sources)):
-        for digest in call(dask_worker.receive, parts, driver):
+        for digest in call(on_worker.receive, parts, driver):
             raise _changed(job, digest)
 
 
@@ -103,15 +103,15 @@ def fetch(call: Call, job: Job, result: JobResult, scratch: Path) -> JobResult:
         with suppress(Exception):
             call(remove_sandbox, result.sandbox)
         raise
-    call(dask_worker.keep, result.sandbox, outs)
+    call(on_worker.keep, result.sandbox, outs)
     return replace(result, sandbox=str(sandbox))
 
 
 def _bring(call: Call, remote: str, outs: list[str], packed: Path) -> None:
     """Copy what a job has printed and written to an archive on this machine."""
-    digest = call(dask_worker.pack, remote, outs)
+    digest = call(on_worker.pack, remote, outs)
     with packed.open("wb") as file:
-        while chunk := call(dask_worker.read_packed, remote, file.tell()):
+        while chunk := call(on_worker.read_packed, remote, file.tell()):
             file.write(chunk)
     if md5(packed) != digest:
         raise WorkerLost("other bytes came than it had announced")
