@@ -17,6 +17,7 @@ from pipeline.runtime.errors import PipelineError, reason
 
 TIMEOUT_OF_PAGE = 2  # seconds
 TIMEOUT = 10  # seconds in which a scheduler has to answer
+TIMEOUT_OF_ANSWER = 60  # seconds that the answer to a call may be on its way, when it is there
 POLL = 0.5  # seconds after which a call is looked at again
 BY_VALUE = (on_worker, environment, job, sandbox, worker)  # modules whose code goes to workers
 
@@ -127,19 +128,16 @@ class Cluster:
         )
 
     def _wait(self, future: Any, address: str) -> Any:
-        patience = POLL
-        while not self._stopped.is_set():
+        # Dask brings the answers of several futures at once: a timeout of one cuts off all of them.
+        done = Event()
+        future.add_done_callback(lambda _: done.set())
+        while not done.wait(POLL):
+            if self._stopped.is_set():
+                raise Cancelled
             self.check_scheduler()
             if address not in self._present:
                 raise WorkerLost("the worker died")
-            try:
-                return future.result(timeout=patience)
-            except TimeoutError:
-                if future.status == "error":  # it is the worker's own
-                    raise
-                if future.done():  # the answer itself takes long
-                    patience *= 2
-        raise Cancelled
+        return future.result(timeout=TIMEOUT_OF_ANSWER)
 
     def close(self) -> None:
         """Cancel what runs, and leave nothing of it at the workers."""
