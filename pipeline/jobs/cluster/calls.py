@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from threading import Event, Thread
 from typing import Any
@@ -17,7 +17,6 @@ from pipeline.runtime.errors import PipelineError, reason
 
 TIMEOUT_OF_PAGE = 2  # seconds
 TIMEOUT = 10  # seconds in which a scheduler has to answer
-TIMEOUT_OF_ANSWER = 60  # seconds that the answer to a call may be on its way, when it is there
 POLL = 0.5  # seconds after which a call is looked at again
 BY_VALUE = (on_worker, environment, job, sandbox, worker)  # modules whose code goes to workers
 
@@ -128,16 +127,21 @@ class Cluster:
         )
 
     def _wait(self, future: Any, address: str) -> Any:
-        # Dask brings the answers of several futures at once: a timeout of one cuts off all of them.
-        done = Event()
-        future.add_done_callback(lambda _: done.set())
-        while not done.wait(POLL):
+        # Dask fetches the answers to several calls at once, so a timeout of one would cut off all; and
+        # where a worker dies meanwhile, it waits for ever. So a thread of its own waits for Dask.
+        answer: Future[Any] = Future()
+        Thread(target=_settle, args=[answer, future.result], daemon=True).start()
+        while True:
+            try:
+                return answer.result(timeout=POLL)
+            except TimeoutError:
+                if answer.done():  # it is the worker's own
+                    raise
             if self._stopped.is_set():
                 raise Cancelled
             self.check_scheduler()
             if address not in self._present:
                 raise WorkerLost("the worker died")
-        return future.result(timeout=TIMEOUT_OF_ANSWER)
 
     def close(self) -> None:
         """Cancel what runs, and leave nothing of it at the workers."""
@@ -151,6 +155,14 @@ class Cluster:
     def _remove_from_workers(self) -> None:
         with suppress(Exception):  # a cluster that is gone has nothing to be removed
             self._client.run(on_worker.remove_driver, self.driver, on_error="ignore")
+
+
+def _settle(answer: "Future[Any]", function: Callable[[], Any]) -> None:
+    """Call a function, and let an answer be what it returns or raises."""
+    try:
+        answer.set_result(function())
+    except Exception as error:  # noqa: BLE001 (it is raised where the answer is taken)
+        answer.set_exception(error)
 
 
 def _connect(address: str) -> Any:
