@@ -88,19 +88,12 @@ FORMS = {
         relabel=rare,
         params={"first_label": 1, "transposed": True, "class_names": LETTERS},
     ),
-    "EMNIST Letters": Form(
-        classes=26, first_label=1, transposed=True, params={"first_label": 1, "transposed": True}
-    ),
-    "EMNIST Balanced": Form(classes=47, transposed=True, params={"transposed": True}),
     "EMNIST ByClass": Form(classes=62, transposed=True, params={"transposed": True}),
-    "QMNIST": Form(classes=10, columns=8),
     "Fashion-MNIST": Form(classes=10, params={"class_names": CLOTHES}),
     "two classes too many": Form(classes=10, params={"classes": 12}),
     "32 x 32": Form(classes=10, side=32),
     "binary": Form(classes=2),
-    "not compressed": Form(classes=10, compress=bytes),
     "200 classes": Form(classes=200, counts=(1200, 600)),
-    "class of two images": Form(classes=10, relabel=rare),
     "class without test images": Form(classes=10, relabel=lacking),
 }
 

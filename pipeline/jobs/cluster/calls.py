@@ -127,8 +127,8 @@ class Cluster:
         )
 
     def _wait(self, future: Any, address: str) -> Any:
-        # Dask fetches the answers to several calls at once, so a timeout of one would cut off all; and
-        # where a worker dies meanwhile, it waits for ever. So a thread of its own waits for Dask.
+        # Dask fetches the answers to several calls at once, so a timeout of one would cut off all;
+        # and where a worker dies meanwhile, it waits for ever. So a thread of its own waits.
         answer: Future[Any] = Future()
         Thread(target=_settle, args=[answer, future.result], daemon=True).start()
         while True:
