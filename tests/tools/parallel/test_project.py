@@ -56,9 +56,10 @@ def search(project: Project, *options: str, status: int = 0) -> str:
     return project.run("python", "-m", "pipeline", "study", "search", *options, status=status)
 
 
-def test_search_at_once_finds_the_rows_of_one_after_the_other(
-    original: tuple[Project, list[str]], tmp_path: Path
-) -> None:
+@pytest.fixture
+def searching(original: tuple[Project, list[str]], tmp_path: Path) -> tuple[Project, str]:
+    """A project whose search has ended, and its table; nothing else is in the folder of both."""
+
     def settings(params: Any) -> None:
         found = [{"epochs": 1}, {"epochs": 1, "activation": "silu"}]
         params["search"].update(base="original", seeds=[0], settings=found)
@@ -67,22 +68,21 @@ def test_search_at_once_finds_the_rows_of_one_after_the_other(
     project = copied(original[0], tmp_path / "here/project")
     project.edit_params(lambda params: params["train"].update(threads=1))
     project.edit_params(settings, "studies/params.yaml")
-    table = project.folder / "studies/search.csv"
-    table.unlink(missing_ok=True)
+    (project.folder / TABLE).unlink(missing_ok=True)
     search(project)
-    expected = table.read_text()
-    table.write_text("".join(expected.splitlines(keepends=True)[:1]))
+    return project, (project.folder / TABLE).read_text()
+
+
+TABLE = "studies/search.csv"
+
+
+def test_search_at_once_finds_the_rows_of_one_after_the_other(
+    searching: tuple[Project, str],
+) -> None:
+    project, expected = searching
+    (project.folder / TABLE).unlink()
     assert "2 of 2: " in search(project, "--jobs", "2")
-    assert table.read_text() == expected
-    # Only what is missing is trained, on a worker that does not see the project.
-    table.write_text("".join(expected.splitlines(keepends=True)[:2]))
-    cluster = DaskCluster(tmp_path / "cluster", hidden=(tmp_path / "here",))
-    cluster.start_worker()
-    command = ("python", "-m", "pipeline", "study", "search", "--scheduler", cluster.address)
-    output = finish(project.start(*command, **cluster.variables), 0)
-    assert "2 of 2: " in output
-    assert "1 of 2: " not in output
-    assert table.read_text() == expected
+    assert (project.folder / TABLE).read_text() == expected
     project.edit_params(
         lambda params: params["search"]["settings"].append({"batch_size": 10**6}),
         "studies/params.yaml",
@@ -90,4 +90,19 @@ def test_search_at_once_finds_the_rows_of_one_after_the_other(
     output = search(project, "--jobs", "1", status=1)
     assert "3 of 3: `python -m pipeline study search --row 2` ended with exit code 1" in output
     assert "the recipe's batch_size: 1000000 is larger than" in output
-    assert table.read_text() == expected
+    assert (project.folder / TABLE).read_text() == expected
+
+
+@pytest.mark.slow  # the same on a cluster
+def test_search_on_a_cluster_trains_only_what_is_missing(
+    searching: tuple[Project, str], tmp_path: Path
+) -> None:
+    project, expected = searching
+    (project.folder / TABLE).write_text("".join(expected.splitlines(keepends=True)[:2]))
+    cluster = DaskCluster(tmp_path / "cluster", hidden=(tmp_path / "here",))
+    cluster.start_worker()
+    command = ("python", "-m", "pipeline", "study", "search", "--scheduler", cluster.address)
+    output = finish(project.start(*command, **cluster.variables), 0)
+    assert "2 of 2: " in output
+    assert "1 of 2: " not in output
+    assert (project.folder / TABLE).read_text() == expected
