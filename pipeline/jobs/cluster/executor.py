@@ -66,10 +66,11 @@ class DaskExecutor:
         if new:
             self._ask(new)
         for address, (since, future) in list(self._asked.items()):
-            if future.done():
+            if address not in found:
                 del self._asked[address]
-                if address in found:
-                    self._take_answer(address, found[address], since, future)
+            elif future.done():
+                del self._asked[address]
+                self._take_answer(address, found[address], since, future)
         self._workers = {a: one for a, one in self._workers.items() if a in found}
         if found and found.keys() <= self._refused:
             raise PipelineError(
@@ -129,7 +130,12 @@ class DaskExecutor:
         """
         call = partial(self._cluster.call, address)
         me = self._cluster.driver
-        sent, needs_gpu = self._with_stores(job, address), bool(self._workers[address].gpus)
+        workers = dict(self._workers)  # another thread may change it
+        if address not in workers:
+            raise WorkerLost("the worker died")
+        host, needs_gpu = workers[address].name, bool(workers[address].gpus)
+        beside = [self._stores[other] for other, one in workers.items() if one.name == host]
+        sent = replace(job, stores=[self._stores[address], *job.stores, *beside])
         # Dask hands out GPUs also where several drivers use the cluster.
         resources = {"GPU": 1} if needs_gpu else None
         start = partial(call, on_worker.work, sent, me, needs_gpu, resources=resources)
@@ -146,15 +152,6 @@ class DaskExecutor:
             case "missing":
                 raise WorkerLost("it loses what it is sent")
         return fetch(call, job, result, self._scratch)
-
-    def _with_stores(self, job: Job, address: str) -> Job:
-        """Return a job that finds files also in the stores of all workers on the same machine."""
-        workers = dict(self._workers)  # another thread may add to it
-        if address not in workers:
-            raise WorkerLost("the worker died")
-        host = workers[address].name
-        beside = [self._stores[other] for other, worker in workers.items() if worker.name == host]
-        return replace(job, stores=[self._stores[address], *job.stores, *beside])
 
     def close(self) -> None:
         """Cancel what runs, and leave nothing of it at the workers."""
