@@ -31,7 +31,9 @@ def test_stages_of_the_pipeline_leave_what_dvc_repro_leaves(
 def make_study(original: Project, folder: Path) -> Project:
     """Return a project with a study of two recipes and four seeds, that has not run."""
     project = copied(original, folder / "project")
-    project.edit_params(lambda params: params["train"].update(threads=1))
+    project.edit_params(
+        lambda params: [params[name].update(threads=1) for name in ("train", "evaluate")]
+    )
     project.edit_params(
         lambda params: params["study"].update(seeds=[0, 1, 2, 3]), "studies/params.yaml"
     )
