@@ -139,11 +139,10 @@ class Pool:
         for queued, allocation in self._running.values():
             yield queued.job.name, self._name(allocation.address), now - allocation.since
 
-    def has_room(self, slots: int) -> bool:
-        """Return whether a job that takes so many slots would start at once, or be the only one."""
-        self._look()
-        idle = not self._waiting and not self._running
-        return idle or (not self._waiting and self._free_slots(slots, set()) is not None)
+    @property
+    def full(self) -> bool:
+        """Whether a job waits for slots."""
+        return bool(self._waiting)
 
     def drop_waiting(self) -> list[str]:
         """Forget the jobs that have not started, and return their names."""
@@ -173,6 +172,13 @@ class Pool:
                 break
             one = self._take(future)
             finished += [one] if one else []
+        # Free slots are used before the caller looks at what has ended, unless it may end all.
+        if all(one.result.state == "done" for one in finished):
+            try:
+                self._start()
+            except PipelineError:
+                if not finished:
+                    raise
         return finished
 
     def _take(self, future: "Future[JobResult]") -> FinishedJob | None:

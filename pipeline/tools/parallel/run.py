@@ -52,15 +52,15 @@ class Run:
     keep_going: bool
     done: set[Any] = field(default_factory=set)
     failed: set[Any] = field(default_factory=set)
-    _changed: set[Any] = field(default_factory=set)  # stages of which that is known
     _started: dict[str, "_Started"] = field(default_factory=dict)
 
     def run(self) -> None:
         """Run until nothing is left to do."""
         while True:
             for stage in self._ready():
-                if not self._begin(stage):
-                    break  # those after it wait as well, else it might wait for all of them
+                if self.pool.full:
+                    break  # for what waits, which might else wait for all that come after it
+                self._begin(stage)
             if not self._started:
                 return
             settled = map(self._settle, self.pool.collect(self.progress.interval))
@@ -78,41 +78,32 @@ class Run:
             if all(before in self.done for before in self.plan.upstream[stage]):
                 yield stage
 
-    def _begin(self, stage: Any) -> bool:
-        """Start a stage, if it has to run at all; what DVC remembers of earlier runs is taken.
-
-        Returns:
-            False if it has to wait for a slot; it is then untouched.
-        """
+    def _begin(self, stage: Any) -> None:
+        """Start a stage, if it has to run at all; what DVC remembers of earlier runs is taken."""
         upstream = self.plan.upstream[stage]
         try:
-            if not (self.force or stage in self._changed or stage.changed(upstream=upstream)):
+            if not self.force and not stage.changed(upstream=upstream):
                 self.done.add(stage)
                 self.progress.unchanged()
-                return True
-            self._changed.add(stage)
+                return
             if stage.frozen or not stage.cmd:
                 stage.run()
                 self._record([stage])
                 self.progress.verified(stage.addressing)
-                return True
-            if not self.pool.has_room(slots_of(stage)):
-                return False
-            stage.remove_outs(ignore_remove=False, force=False)
+                return
             if not self.force and _restored(stage):
                 _save(stage)
                 self._record([stage])
                 self.progress.restored(stage.addressing)
-                return True
+                return
             stage.save_deps()
             job, top = self.builder.job(stage)
         except (DvcException, OSError) as error:
             self._fail(stage, reason(error))
-            return True
+            return
         hashes = [dependency.hash_info for dependency in stage.deps]
         self._started[job.name] = _Started(stage, job, top, hashes)
         self.pool.submit(job, slots_of(stage))
-        return True
 
     def _settle(self, finished: FinishedJob) -> Any | None:
         """Put the outputs of a stage in place and save them; return the stage if all went well."""
@@ -129,6 +120,7 @@ class Run:
             if changed:
                 self._fail(stage, f"{', '.join(changed)} changed while it ran: run this again")
                 return None
+            _remove_outputs(stage)
             for path in started.job.outs:
                 move_into_place(Path(result.sandbox, FILES, path), started.top / path)
             _save(stage)
@@ -209,11 +201,23 @@ class _Started:
 
 def _restored(stage: Any) -> bool:
     """Return whether DVC had the outputs in its cache, and has put them in place."""
+    cache = stage.repo.stage_cache
+    if stage.changed_stage() or not stage.deps_cached():
+        stage.save_deps()
+        for out in stage.outs:  # what the lock file says of them is of other inputs
+            out.hash_info = type(out.hash_info)()
     try:
-        stage.repo.stage_cache.restore(stage)
+        cache.restore(stage, dry=True)
     except RunCacheNotFoundError:
         return False
+    _remove_outputs(stage)
+    cache.restore(stage)
     return True
+
+
+def _remove_outputs(stage: Any) -> None:
+    """Remove what DVC removes before it runs a stage, late enough that a failure leaves it."""
+    stage.remove_outs(ignore_remove=False, force=False)
 
 
 def _save(stage: Any) -> None:
