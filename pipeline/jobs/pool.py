@@ -209,23 +209,18 @@ class Pool:
         """Start what waits and fits, in the order in which it came."""
         if not self._waiting and not self._running:
             return
-        executor = self._look()
-        for queued in list(self._waiting):
-            allocation = self._free_slots(queued.slots, queued.avoided)
-            if allocation:
-                self._waiting.remove(queued)
-                future = self._pool.submit(executor.run, queued.job, allocation.address)
-                self._running[future] = queued, allocation
-
-    def _look(self) -> Executor:
-        """Return the executor, opened if need be, and asked for its workers if that is long ago."""
         self._executor = self._executor or self._open()
         if time.monotonic() - self._asked > LOOK_AGAIN:
             self._workers = self._executor.workers()
             self._asked = time.monotonic()
         if self._workers:
             self._last_worker = time.monotonic()
-        return self._executor
+        for queued in list(self._waiting):
+            allocation = self._free_slots(queued.slots, queued.avoided)
+            if allocation:
+                self._waiting.remove(queued)
+                future = self._pool.submit(self._executor.run, queued.job, allocation.address)
+                self._running[future] = queued, allocation
 
     def _free_slots(self, wanted: int, avoided: set[str]) -> _Allocation | None:
         """Return slots on the worker with most free ones, or None.
