@@ -91,12 +91,13 @@ class Run:
                 self._record([stage])
                 self.progress.verified(stage.addressing)
                 return
-            if not self.force and _restored(stage):
+            if self.force:
+                stage.save_deps()
+            elif _restored(stage):
                 _save(stage)
                 self._record([stage])
                 self.progress.restored(stage.addressing)
                 return
-            stage.save_deps()
             job, top = self.builder.job(stage)
         except (DvcException, OSError) as error:
             self._fail(stage, reason(error))
@@ -200,7 +201,10 @@ class _Started:
 
 
 def _restored(stage: Any) -> bool:
-    """Return whether DVC had the outputs in its cache, and has put them in place."""
+    """Return whether DVC had the outputs in its cache, and has put them in place.
+
+    If not, the stage knows the hashes of its inputs as they are now.
+    """
     cache = stage.repo.stage_cache
     if stage.changed_stage() or not stage.deps_cached():
         stage.save_deps()
