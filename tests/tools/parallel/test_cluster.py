@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -34,6 +35,18 @@ def cluster(tmp_path: Path) -> DaskCluster:
 def run_there(cluster: DaskCluster, project: Project, *arguments: str, status: int = 0) -> str:
     arguments = ("--scheduler", cluster.address, *arguments)
     return finish(parallel(project, *arguments, **cluster.variables), status)
+
+
+def stage_at_work(
+    tmp_path: Path, cluster: DaskCluster
+) -> tuple[Project, "subprocess.Popen[str]", Path, Path]:
+    """Start a worker, and a stage on it that waits; return project, command and gate's files."""
+    command, begun, go_on = gate(tmp_path, "a.txt")
+    project = made_up(tmp_path / "here", {"a": stage("a.txt", command)})
+    cluster.start_worker()
+    process = parallel(project, "--scheduler", cluster.address, **cluster.variables)
+    until(begun.exists)
+    return project, process, begun, go_on
 
 
 def test_cluster_leaves_what_dvc_repro_leaves(tmp_path: Path, cluster: DaskCluster) -> None:
@@ -127,11 +140,7 @@ client.retire_workers([busy])
 def test_stage_of_a_worker_that_retires_runs_on_another(
     tmp_path: Path, cluster: DaskCluster
 ) -> None:
-    command, begun, go_on = gate(tmp_path, "a.txt")
-    project = made_up(tmp_path / "here", {"a": stage("a.txt", command)})
-    cluster.start_worker()
-    process = parallel(project, "--scheduler", cluster.address, **cluster.variables)
-    until(begun.exists)
+    _, process, begun, go_on = stage_at_work(tmp_path, cluster)
     cluster.start_worker()
     other = start([sys.executable, "-c", RETIRE, cluster.address], tmp_path, cluster.variables)
     until(lambda: begun.read_text().count("\n") == 2)
@@ -219,11 +228,7 @@ def test_what_is_no_address_is_told_at_once(tmp_path: Path, address: str) -> Non
 
 
 def test_stage_of_a_worker_that_dies_runs_on_another(tmp_path: Path, cluster: DaskCluster) -> None:
-    command, begun, go_on = gate(tmp_path, "a.txt")
-    project = made_up(tmp_path / "here", {"a": stage("a.txt", command)})
-    cluster.start_worker()
-    process = parallel(project, "--scheduler", cluster.address, **cluster.variables)
-    until(begun.exists)
+    project, process, begun, go_on = stage_at_work(tmp_path, cluster)
     cluster.start_worker()
     cluster.kill_worker(0)
     until(lambda: begun.read_text().count("\n") == 2)
@@ -262,11 +267,7 @@ def test_death_of_the_scheduler_is_told_and_nothing_that_ended_is_lost(
 def test_no_stage_goes_on_at_a_worker_without_the_driver(
     tmp_path: Path, cluster: DaskCluster, how: signal.Signals
 ) -> None:
-    command, begun, _ = gate(tmp_path, "a.txt")
-    project = made_up(tmp_path / "here", {"a": stage("a.txt", command)})
-    cluster.start_worker()
-    process = parallel(project, "--scheduler", cluster.address, **cluster.variables)
-    until(begun.exists)
+    _, process, begun, _ = stage_at_work(tmp_path, cluster)
     os.kill(process.pid, how)
     process.wait()
     assert_gone(begun)
