@@ -114,6 +114,7 @@ class Pool:
         self._pool = ThreadPoolExecutor(MOST_AT_ONCE, thread_name_prefix="job")
         self._waiting: list[_Queued] = []
         self._running: dict[Future[JobResult], tuple[_Queued, _Allocation]] = {}
+        self._ended: list[FinishedJob] = []  # and not yet returned
         self._workers: Mapping[str, Worker] = {}
         self._asked = float("-inf")
         self._last_worker = time.monotonic()
@@ -131,7 +132,7 @@ class Pool:
         One that wants more than a worker has takes the whole worker.
         """
         self._waiting.append(_Queued(job, slots))
-        self._start()
+        self._look(0)
 
     def running(self) -> Iterator[tuple[str, str, float]]:
         """Yield name, worker and seconds since the start of each job that runs."""
@@ -141,8 +142,9 @@ class Pool:
 
     @property
     def full(self) -> bool:
-        """Whether a job waits for slots."""
-        return bool(self._waiting)
+        """Whether as many jobs wait as could start if all that run ended at once."""
+        slots = sum(worker.slots for worker in self._workers.values())
+        return len(self._waiting) >= max(slots, 1)
 
     def drop_waiting(self) -> list[str]:
         """Forget the jobs that have not started, and return their names."""
@@ -150,36 +152,47 @@ class Pool:
         self._waiting.clear()
         return names
 
-    def collect(self, patience: float = LOOK_AGAIN) -> list[FinishedJob]:
-        """Return the jobs that have ended since the last call; maybe none, after so many seconds.
+    def collect(self, patience: float = LOOK_AGAIN) -> Iterator[FinishedJob]:
+        """Yield the jobs that have ended since the last call; maybe none, after so many seconds.
+
+        Slots that become free while the caller looks at one are used before it gets the next.
 
         Raises:
             PipelineError: The cluster is gone, or has had no worker for a minute.
         """
-        self._start()
+        self._look(0 if self._ended else patience)
+        for _ in range(len(self._ended)):
+            self._look(0)
+            yield self._ended.pop(0)
+
+    def _look(self, patience: float) -> None:
+        """Wait until a job has ended, take those that have, and start others in their slots.
+
+        Raises:
+            PipelineError: As `collect`; not while there are jobs that it has yet to return.
+        """
+        if not self._ended:
+            self._start()
         if self._running:
             done, _ = wait(self._running, timeout=patience, return_when=FIRST_COMPLETED)
-        elif self._waiting:
+        elif self._waiting and not self._ended:
             done = set()
             time.sleep(min(patience, LOOK_AGAIN))
             self._wait_for_workers()
         else:
-            return []
-        finished: list[FinishedJob] = []
-        # What has ended is returned first; where the cluster is gone, the next call raises.
+            return
         for future in sorted(done, key=lambda one: isinstance(one.exception(), ClusterLost)):
-            if isinstance(future.exception(), ClusterLost) and finished:
+            if isinstance(future.exception(), ClusterLost) and self._ended:
                 break
             one = self._take(future)
-            finished += [one] if one else []
-        # Free slots are used before the caller looks at what has ended, unless it may end all.
-        if all(one.result.state == "done" for one in finished):
+            self._ended += [one] if one else []
+        # Where one has failed, the caller may want nothing more to start.
+        if all(one.result.state == "done" for one in self._ended):
             try:
                 self._start()
             except PipelineError:
-                if not finished:
+                if not self._ended:
                     raise
-        return finished
 
     def _take(self, future: "Future[JobResult]") -> FinishedJob | None:
         """Take a job whose thread has ended; None if it has to run again elsewhere."""
@@ -221,6 +234,8 @@ class Pool:
                 self._waiting.remove(queued)
                 future = self._pool.submit(self._executor.run, queued.job, allocation.address)
                 self._running[future] = queued, allocation
+            elif not queued.avoided:  # one that was lost may wait long for another worker
+                break  # those that came later would take each slot that it waits for
 
     def _free_slots(self, wanted: int, avoided: set[str]) -> _Allocation | None:
         """Return slots on the worker with most free ones, or None.

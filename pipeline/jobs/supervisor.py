@@ -1,73 +1,95 @@
 """Run a command; kill all that it has started when it ends, or when nobody waits for it.
 
 This stands between a worker and a command. The worker starts its text by ``python -c``, so it is a
-program of its own, and imports only the standard library. Its standard input closes when the worker
-dies, however it dies.
+program of its own, and imports only the standard library: little of it, since the imports of
+`subprocess`, `pathlib` and `signal` take longer than all that is done here. Its standard input
+closes when the worker dies, however it dies.
 """
 
-import contextlib
 import ctypes
 import os
-import signal
-import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterator
-from pathlib import Path
+from _thread import start_new_thread
 
 LINUX = sys.platform == "linux"
+# Numbers of signals, the same on Linux and macOS.
+SIGKILL, SIGPIPE, SIGXFSZ = 9, 13, 25
 # Options of Linux's prctl: a signal when the parent dies; to be the new parent of orphans.
 PDEATHSIG, CHILD_SUBREAPER = 1, 36
 BY_SIGNAL = 128  # an exit code above it: a signal has killed the command, as shells say it
+CANNOT_RUN = 126  # as shells say it
 
 
 def main(command: list[str]) -> None:
     """Run a command, and exit with its exit code."""
+    libc = ctypes.CDLL(None)
     if LINUX:
         # So `_children` finds also those that have left the command's process group.
-        _prctl(CHILD_SUBREAPER, 1)
-    process = subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        process_group=0,
-        # A command may kill its parent, which is this.
-        preexec_fn=(lambda: _prctl(PDEATHSIG, signal.SIGKILL)) if LINUX else None,  # noqa: PLW1509 (no thread yet)
-    )
-    threading.Thread(target=_end_with_worker, args=[process], daemon=True).start()
-    code = process.wait()
+        libc.prctl(CHILD_SUBREAPER, 1, 0, 0, 0)
+    process = os.fork()
+    if not process:
+        _become(command, libc)
+    start_new_thread(_end_with_worker, (process,))
+    code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
     _kill(process)
     os._exit(code if code >= 0 else BY_SIGNAL - code)
 
 
-def _prctl(option: int, value: int) -> None:
-    ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
+def _become(command: list[str], libc: ctypes.CDLL) -> None:
+    """Go on as the command, in a process group of its own and without input."""
+    try:
+        os.setpgid(0, 0)
+        if LINUX:
+            # A command may kill its parent, which is the supervisor.
+            libc.prctl(PDEATHSIG, SIGKILL, 0, 0, 0)
+        for ignored in (SIGPIPE, SIGXFSZ):  # by Python, and then by what it becomes
+            libc.signal(ignored, None)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        os.execv(command[0], command)  # noqa: S606 (a shell, which the worker has chosen)
+    except OSError as error:
+        os.write(2, f"{command[0]}: {error}\n".encode())
+    finally:
+        os._exit(CANNOT_RUN)
 
 
-def _end_with_worker(process: "subprocess.Popen[bytes]") -> None:
+def _end_with_worker(process: int) -> None:
     os.read(0, 1)
     _kill(process)
 
 
-def _kill(process: "subprocess.Popen[bytes]") -> None:
+def _kill(process: int) -> None:
     """Kill a process, its process group and, on Linux, all others that they have started."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    while LINUX and (left := list(_children())):
-        for number in left:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(number, signal.SIGKILL)
+    _send_kill(-process)
+    while LINUX and (left := _children()):
+        for child in left:
+            _send_kill(child)
         time.sleep(0.01)
 
 
-def _children() -> Iterator[int]:
-    """Yield the processes whose parent this is, and that have not ended."""
-    for folder in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            status = (folder / "stat").read_text(errors="replace")
-            state, parent = status.rpartition(")")[2].split()[:2]
-            if int(parent) == os.getpid() and state != "Z":
-                yield int(folder.name)
+def _send_kill(number: int) -> None:
+    try:  # noqa: SIM105 (contextlib takes long to import)
+        os.kill(number, SIGKILL)
+    except ProcessLookupError:
+        pass
+
+
+def _children() -> list[int]:
+    """Return the processes whose parent this is, and that have not ended."""
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return []  # none at all, as nearly always; a look at every process takes longer
+    found = []
+    for number in filter(str.isdigit, os.listdir("/proc")):  # noqa: PTH208 (no pathlib)
+        try:
+            with open(f"/proc/{number}/stat", errors="replace") as file:  # noqa: PTH123 (likewise)
+                state, parent = file.read().rpartition(")")[2].split()[:2]
+        except OSError:
+            continue  # it has ended
+        if int(parent) == os.getpid() and state != "Z":
+            found.append(int(number))
+    return found
 
 
 if __name__ == "__main__":

@@ -5,13 +5,13 @@ by value. They import nothing but the standard library.
 """
 
 import os
+import select
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
+from typing import IO, cast
 
 from pipeline.jobs.job import Job, JobResult
 from pipeline.jobs.sandbox import (
@@ -24,7 +24,6 @@ from pipeline.jobs.sandbox import (
     unpack,
 )
 
-POLL = 0.1  # seconds after which a running command is looked at again
 ASK = 0.5  # seconds between two questions whether the job is still wanted
 BY_SIGNAL = 128  # an exit code above it: a signal has killed the command, as shells say it
 # By its text, since a worker has not the file.
@@ -122,17 +121,16 @@ def _environment(job: Job, sandbox: str) -> dict[str, str]:
 
 def _wait(process: "subprocess.Popen[bytes]", wanted: Callable[[], bool]) -> int:
     """Return the exit code of a supervised command; kill it once it is not wanted."""
-    asked = time.monotonic()
+    stdin = cast("IO[bytes]", process.stdin)
+    ended = select.poll()
+    ended.register(stdin, select.POLLERR)  # nobody is left who could read it
     try:
-        while True:
-            with suppress(subprocess.TimeoutExpired):
-                code = process.wait(POLL)
-                return code if code >= 0 else BY_SIGNAL - code  # it has killed its supervisor
-            if time.monotonic() - asked > ASK:
-                if not wanted():
-                    raise Cancelled
-                asked = time.monotonic()
+        # Linux tells the end at once; elsewhere it is looked for.
+        while not ended.poll(ASK * 1000) and process.poll() is None:
+            if not wanted():
+                raise Cancelled
+        code = process.wait()
+        return code if code >= 0 else BY_SIGNAL - code  # it has killed its supervisor
     finally:
-        if process.stdin:
-            process.stdin.close()
+        stdin.close()
         process.wait()

@@ -97,7 +97,27 @@ def test_jobs_that_were_dropped_are_named_and_never_run(tmp_path: Path) -> None:
             pool.submit(Job(name, ["sleep 0.2"]))
         assert pool.drop_waiting() == ["b", "c"]
         assert [one.name for one in collect(pool, 1)] == ["a"]
-        assert pool.collect() == []
+        assert list(pool.collect()) == []
+
+
+def test_slot_that_is_free_again_is_used_before_anybody_collects(tmp_path: Path) -> None:
+    with closing(Pool(lambda: LocalExecutor(1, tmp_path), lambda _: None)) as pool:
+        pool.submit(Job("0", ["true"]))
+        count = 1
+        while any(name == "0" for name, _, _ in pool.running()):
+            time.sleep(0.05)
+            pool.submit(Job(str(count), ["true"]))
+            count += 1
+        assert [one.name for one in collect(pool, count)] == [str(one) for one in range(count)]
+
+
+def test_pool_is_full_when_a_job_waits_for_each_slot(tmp_path: Path) -> None:
+    with closing(Pool(lambda: LocalExecutor(2, tmp_path), lambda _: None)) as pool:
+        full = []
+        for name in "abcd":
+            pool.submit(Job(name, ["sleep 600"]))
+            full.append(pool.full)
+    assert full == [False, False, False, True]
 
 
 def test_place_that_cannot_be_opened_says_so() -> None:

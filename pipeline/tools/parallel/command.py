@@ -71,12 +71,12 @@ def _project() -> Iterator["Repo"]:
     from dvc.lock import LockError
     from dvc.repo import Repo
 
-    from pipeline.tools.doctor.repair import repair_dvc_project
-
     logging.getLogger("dvc").setLevel(logging.WARNING)
     try:
         with Repo() as repo:
             if Path(repo.tmp_dir, ORDER).exists():  # the last run may have been killed
+                from pipeline.tools.doctor.repair import repair_dvc_project
+
                 for repaired in repair_dvc_project(Path(repo.root_dir), Path(repo.root_dir)):
                     print(repaired)
             with repo.lock:

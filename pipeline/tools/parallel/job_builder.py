@@ -1,7 +1,7 @@
 """What a stage needs to run in a folder of its own: its files, and nothing else."""
 
+import hashlib
 import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,7 +11,7 @@ from dvc.dependency import ParamsDependency
 from dvc.stage.run import get_executable
 
 from pipeline.jobs.job import Job
-from pipeline.jobs.sandbox import file_entry, md5
+from pipeline.jobs.sandbox import file_entry
 from pipeline.runtime.lock import flat
 
 # DVC reads a folder by them, and this project's stages check their inputs by dvc.lock.
@@ -120,10 +120,11 @@ class JobBuilder:
 
     def _snapshot(self, path: Path) -> tuple[str, bool]:
         """Keep a file as it is now, since other stages change it while this one waits."""
-        copy = self.scratch / "snapshot"
-        shutil.copyfile(path, copy)
-        digest = md5(copy)
-        copy.replace(self.scratch / digest)
+        content = path.read_bytes()
+        digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
+        copy = self.scratch / digest
+        if not copy.exists():
+            copy.write_bytes(content)
         return digest, False
 
 

@@ -59,7 +59,7 @@ class Run:
         while True:
             for stage in self._ready():
                 if self.pool.full:
-                    break  # for what waits, which might else wait for all that come after it
+                    break
                 self._begin(stage)
             if not self._started:
                 return
@@ -82,7 +82,7 @@ class Run:
         """Start a stage, if it has to run at all; what DVC remembers of earlier runs is taken."""
         upstream = self.plan.upstream[stage]
         try:
-            if not self.force and not stage.changed(upstream=upstream):
+            if not self.force and not _changed(stage, upstream):
                 self.done.add(stage)
                 self.progress.unchanged()
                 return
@@ -200,6 +200,11 @@ class _Started:
         return [str(dependency) for dependency, before in pairs if dependency.hash_info != before]
 
 
+def _changed(stage: Any, upstream: list[Any]) -> bool:
+    """Return whether a stage has to run; DVC, which looks at its files, is asked if it ever ran."""
+    return any(not out.hash_info for out in stage.outs) or stage.changed(upstream=upstream)
+
+
 def _restored(stage: Any) -> bool:
     """Return whether DVC had the outputs in its cache, and has put them in place.
 
@@ -221,7 +226,8 @@ def _restored(stage: Any) -> bool:
 
 def _remove_outputs(stage: Any) -> None:
     """Remove what DVC removes before it runs a stage, late enough that a failure leaves it."""
-    stage.remove_outs(ignore_remove=False, force=False)
+    if any(os.path.lexists(out.fs_path) for out in stage.outs):
+        stage.remove_outs(ignore_remove=False, force=False)
 
 
 def _save(stage: Any) -> None:
