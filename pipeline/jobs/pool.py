@@ -114,10 +114,10 @@ class Pool:
         self._pool = ThreadPoolExecutor(MOST_AT_ONCE, thread_name_prefix="job")
         self._waiting: list[_Queued] = []
         self._running: dict[Future[JobResult], tuple[_Queued, _Allocation]] = {}
-        self._ended: list[FinishedJob] = []  # and not yet returned
+        self._ended: list[FinishedJob] = []  # jobs that `collect` has not yet yielded
         self._workers: Mapping[str, Worker] = {}
         self._asked = float("-inf")
-        self._last_worker = time.monotonic()
+        self._last_worker = 0.0  # when there was one, or when a first job began to wait for one
 
     def close(self) -> None:
         """Kill what runs, and forget what waits."""
@@ -131,8 +131,10 @@ class Pool:
 
         One that wants more than a worker has takes the whole worker.
         """
+        if not self._waiting and not self._running:
+            self._last_worker = time.monotonic()
         self._waiting.append(_Queued(job, slots))
-        self._look(0)
+        self._refill()
 
     def running(self) -> Iterator[tuple[str, str, float]]:
         """Yield name, worker and seconds since the start of each job that runs."""
@@ -141,10 +143,9 @@ class Pool:
             yield queued.job.name, self._name(allocation.address), now - allocation.since
 
     @property
-    def full(self) -> bool:
-        """Whether as many jobs wait as could start if all that run ended at once."""
-        slots = sum(worker.slots for worker in self._workers.values())
-        return len(self._waiting) >= max(slots, 1)
+    def wants_more(self) -> bool:
+        """Whether a job that is submitted now would start soon, and nothing has to be collected."""
+        return not self._ended and len(self._waiting) < max(1, len(self._running))
 
     def drop_waiting(self) -> list[str]:
         """Forget the jobs that have not started, and return their names."""
@@ -153,46 +154,50 @@ class Pool:
         return names
 
     def collect(self, patience: float = LOOK_AGAIN) -> Iterator[FinishedJob]:
-        """Yield the jobs that have ended since the last call; maybe none, after so many seconds.
+        """Yield the jobs that have ended, failed ones last; maybe none, after so many seconds.
 
-        Slots that become free while the caller looks at one are used before it gets the next.
+        Before each job that is yielded, waiting jobs start in the slots that have become free.
 
         Raises:
-            PipelineError: The cluster is gone, or has had no worker for a minute.
+            PipelineError: The cluster is gone, or has had no worker for a minute. Never before all
+                jobs that have ended were yielded.
         """
-        self._look(0 if self._ended else patience)
+        self._refill()
+        if not self._ended:
+            self._wait(patience)
+            self._refill()
         for _ in range(len(self._ended)):
-            self._look(0)
+            self._refill()
             yield self._ended.pop(0)
 
-    def _look(self, patience: float) -> None:
-        """Wait until a job has ended, take those that have, and start others in their slots.
-
-        Raises:
-            PipelineError: As `collect`; not while there are jobs that it has yet to return.
-        """
-        if not self._ended:
-            self._start()
+    def _wait(self, patience: float) -> None:
+        """Wait until a job has ended, or a worker may have come."""
         if self._running:
-            done, _ = wait(self._running, timeout=patience, return_when=FIRST_COMPLETED)
-        elif self._waiting and not self._ended:
-            done = set()
+            wait(self._running, timeout=patience, return_when=FIRST_COMPLETED)
+        elif self._waiting:
             time.sleep(min(patience, LOOK_AGAIN))
-            self._wait_for_workers()
-        else:
-            return
+            if time.monotonic() - self._last_worker > PATIENCE:
+                raise PipelineError(
+                    f"the cluster has had no worker that can be used for {PATIENCE:.0f} seconds: "
+                    "start some, and run this again"
+                )
+
+    def _refill(self) -> None:
+        """Take the jobs that have ended, and start waiting ones in their slots."""
+        done = [future for future in self._running if future.done()]
         for future in sorted(done, key=lambda one: isinstance(one.exception(), ClusterLost)):
             if isinstance(future.exception(), ClusterLost) and self._ended:
-                break
-            one = self._take(future)
-            self._ended += [one] if one else []
-        # Where one has failed, the caller may want nothing more to start.
-        if all(one.result.state == "done" for one in self._ended):
-            try:
-                self._start()
-            except PipelineError:
-                if not self._ended:
-                    raise
+                return
+            finished = self._take(future)
+            self._ended += [finished] if finished else []
+        self._ended.sort(key=lambda one: one.result.state == "failed")
+        if self._ended and self._ended[-1].result.state == "failed":
+            return  # the caller may want nothing more to start
+        try:
+            self._start()
+        except PipelineError:
+            if not self._ended:
+                raise
 
     def _take(self, future: "Future[JobResult]") -> FinishedJob | None:
         """Take a job whose thread has ended; None if it has to run again elsewhere."""
@@ -230,12 +235,11 @@ class Pool:
             self._last_worker = time.monotonic()
         for queued in list(self._waiting):
             allocation = self._free_slots(queued.slots, queued.avoided)
-            if allocation:
-                self._waiting.remove(queued)
-                future = self._pool.submit(self._executor.run, queued.job, allocation.address)
-                self._running[future] = queued, allocation
-            elif not queued.avoided:  # one that was lost may wait long for another worker
-                break  # those that came later would take each slot that it waits for
+            if not allocation:
+                break  # one that wants many slots would never get them if others went before it
+            self._waiting.remove(queued)
+            future = self._pool.submit(self._executor.run, queued.job, allocation.address)
+            self._running[future] = queued, allocation
 
     def _free_slots(self, wanted: int, avoided: set[str]) -> _Allocation | None:
         """Return slots on the worker with most free ones, or None.
@@ -255,13 +259,6 @@ class Pool:
                 found.append((free, _Allocation(address, slots, time.monotonic())))
         _, best = max(found, key=lambda one: one[0], default=(0, None))
         return best
-
-    def _wait_for_workers(self) -> None:
-        if time.monotonic() - self._last_worker > PATIENCE:
-            raise PipelineError(
-                f"the cluster has had no worker that can be used for {PATIENCE:.0f} seconds: "
-                "start some, and run this again"
-            )
 
     def _name(self, address: str) -> str:
         worker = self._workers.get(address)

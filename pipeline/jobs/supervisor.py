@@ -1,9 +1,11 @@
 """Run a command; kill all that it has started when it ends, or when nobody waits for it.
 
 This stands between a worker and a command. The worker starts its text by ``python -c``, so it is a
-program of its own, and imports only the standard library: little of it, since the imports of
-`subprocess`, `pathlib` and `signal` take longer than all that is done here. Its standard input
-closes when the worker dies, however it dies.
+program of its own, and imports only the standard library. Its standard input closes when the worker
+dies, however it dies.
+
+Every command waits for it. So it does without `subprocess`, `pathlib` and `signal`, whose imports
+take longer than all that is done here.
 """
 
 import ctypes
@@ -30,6 +32,10 @@ def main(command: list[str]) -> None:
     process = os.fork()
     if not process:
         _become(command, libc)
+    try:  # noqa: SIM105 (contextlib takes long to import)
+        os.setpgid(process, process)  # as the process does: whoever is first
+    except OSError:
+        pass
     start_new_thread(_end_with_worker, (process,))
     code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
     _kill(process)
@@ -43,8 +49,8 @@ def _become(command: list[str], libc: ctypes.CDLL) -> None:
         if LINUX:
             # A command may kill its parent, which is the supervisor.
             libc.prctl(PDEATHSIG, SIGKILL, 0, 0, 0)
-        for ignored in (SIGPIPE, SIGXFSZ):  # by Python, and then by what it becomes
-            libc.signal(ignored, None)
+        for number in (SIGPIPE, SIGXFSZ):  # Python ignores them, and so would the command
+            libc.signal(number, None)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.execv(command[0], command)  # noqa: S606 (a shell, which the worker has chosen)
     except OSError as error:
@@ -68,7 +74,7 @@ def _kill(process: int) -> None:
 
 
 def _send_kill(number: int) -> None:
-    try:  # noqa: SIM105 (contextlib takes long to import)
+    try:  # noqa: SIM105 (as above)
         os.kill(number, SIGKILL)
     except ProcessLookupError:
         pass

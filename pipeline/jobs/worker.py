@@ -123,9 +123,10 @@ def _wait(process: "subprocess.Popen[bytes]", wanted: Callable[[], bool]) -> int
     """Return the exit code of a supervised command; kill it once it is not wanted."""
     stdin = cast("IO[bytes]", process.stdin)
     ended = select.poll()
-    ended.register(stdin, select.POLLERR)  # nobody is left who could read it
+    # An error of this pipe means that its other end, which only the supervisor has, is closed.
+    ended.register(stdin, select.POLLERR)
     try:
-        # Linux tells the end at once; elsewhere it is looked for.
+        # Not every system tells of such an error, hence also a look at the supervisor.
         while not ended.poll(ASK * 1000) and process.poll() is None:
             if not wanted():
                 raise Cancelled

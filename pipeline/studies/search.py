@@ -173,8 +173,7 @@ def train_in_pool(
         command = f"python -m pipeline study search --row {number}"
         pool.submit(replace(job, name=name, commands=[command]), tries[number].threads)
     while names:
-        # Those that failed last: they end the search.
-        for finished in sorted(pool.collect(), key=lambda one: one.result.state == "failed"):
+        for finished in pool.collect():
             row = read_row(finished)
             number = names.pop(finished.name)
             _tell(number, len(tries), row)

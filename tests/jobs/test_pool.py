@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.jobs.job import Job, JobResult
 from pipeline.jobs.local import HERE, LocalExecutor
-from pipeline.jobs.pool import FinishedJob, Pool, Worker, WorkerLost
+from pipeline.jobs.pool import LOOK_AGAIN, ClusterLost, FinishedJob, Pool, Worker, WorkerLost
 from pipeline.runtime.errors import PipelineError
 
 
@@ -111,13 +111,64 @@ def test_slot_that_is_free_again_is_used_before_anybody_collects(tmp_path: Path)
         assert [one.name for one in collect(pool, count)] == [str(one) for one in range(count)]
 
 
-def test_pool_is_full_when_a_job_waits_for_each_slot(tmp_path: Path) -> None:
-    with closing(Pool(lambda: LocalExecutor(2, tmp_path), lambda _: None)) as pool:
-        full = []
+def test_as_many_jobs_are_wanted_as_run_and_none_once_one_has_ended(tmp_path: Path) -> None:
+    def open_pool() -> Pool:
+        return Pool(lambda: LocalExecutor(2, tmp_path), lambda _: None)
+
+    with closing(open_pool()) as pool:
+        wanted = []
         for name in "abcd":
             pool.submit(Job(name, ["sleep 600"]))
-            full.append(pool.full)
-    assert full == [False, False, False, True]
+            wanted.append(pool.wants_more)
+    assert wanted == [True, True, True, False]
+    # As where it takes longer to prepare a job than to run it: what has ended would wait for all.
+    with closing(open_pool()) as pool:
+        count = 0
+        while pool.wants_more:
+            pool.submit(Job(str(count), ["true"]))
+            count += 1
+            time.sleep(0.05)
+        assert collect(pool, 1)[0].name == "0"
+
+
+def test_lost_job_that_wants_many_slots_is_not_overtaken(tmp_path: Path) -> None:
+    class LoseOnce(SomeWorkers):
+        def run(self, job: Job, address: str) -> JobResult:
+            if job.name == "wide" and "lost" not in self.asked:
+                self.asked.append("lost")
+                raise WorkerLost("no space left")
+            return super().run(job, address)
+
+    executor = LoseOnce(tmp_path, one=2, other=2)
+    names = ["0", "1", "wide", *map(str, range(2, 30))]
+    with closing(Pool(lambda: executor, lambda _: None)) as pool:
+        order: list[str] = []
+        waiting = list(names)
+        while len(order) < len(names):
+            while waiting and pool.wants_more:
+                name = waiting.pop(0)
+                pool.submit(Job(name, ["sleep 0.1"]), slots=2 if name == "wide" else 1)
+            order += [one.name for one in pool.collect()]
+    assert order.index("wide") < len(names) / 2
+
+
+def test_what_has_ended_is_yielded_before_it_is_told_that_the_cluster_is_gone(
+    tmp_path: Path,
+) -> None:
+    class Gone(SomeWorkers):
+        def workers(self) -> Mapping[str, Worker]:
+            if (tmp_path / "gone").exists():
+                raise ClusterLost("the scheduler is gone")
+            return super().workers()
+
+    with closing(Pool(lambda: Gone(tmp_path, only=1), lambda _: None)) as pool:
+        pool.submit(Job("a", [f"touch {tmp_path}/gone"]))
+        while not (tmp_path / "gone").exists():
+            time.sleep(0.01)
+        time.sleep(LOOK_AGAIN)  # so the executor is asked again
+        assert [one.name for one in collect(pool, 1)] == ["a"]
+        with pytest.raises(ClusterLost):
+            pool.submit(Job("b", ["true"]))
 
 
 def test_place_that_cannot_be_opened_says_so() -> None:

@@ -124,7 +124,9 @@ class JobBuilder:
         digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
         copy = self.scratch / digest
         if not copy.exists():
-            copy.write_bytes(content)
+            partial = self.scratch / "partial"  # the disk may be full
+            partial.write_bytes(content)
+            partial.rename(copy)
         return digest, False
 
 

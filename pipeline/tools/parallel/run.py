@@ -58,14 +58,22 @@ class Run:
         """Run until nothing is left to do."""
         while True:
             for stage in self._ready():
-                if self.pool.full:
+                if not self.pool.wants_more:
                     break
                 self._begin(stage)
             if not self._started:
                 return
-            settled = map(self._settle, self.pool.collect(self.progress.interval))
-            self._record([stage for stage in settled if stage])
+            self._collect()
             self.progress.show(list(self.pool.running()))
+
+    def _collect(self) -> None:
+        """Wait for stages that have ended; record those that ended well, whatever happens."""
+        settled: list[Any] = []
+        try:
+            for finished in self.pool.collect(self.progress.interval):
+                settled += self._settle(finished)
+        finally:
+            self._record(settled)
 
     def _ready(self) -> Iterator[Any]:
         """Yield the stages that can begin; each is asked for when the one before has begun."""
@@ -106,8 +114,8 @@ class Run:
         self._started[job.name] = _Started(stage, job, top, hashes)
         self.pool.submit(job, slots_of(stage))
 
-    def _settle(self, finished: FinishedJob) -> Any | None:
-        """Put the outputs of a stage in place and save them; return the stage if all went well."""
+    def _settle(self, finished: FinishedJob) -> list[Any]:
+        """Put the outputs of a stage in place and save them; return it, if all went well."""
         started = self._started.pop(finished.name)
         stage, result = started.stage, finished.result
         log = self._keep_log(finished)
@@ -116,24 +124,24 @@ class Run:
                 text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
                 hint = undeclared_input(text, started.job, started.top)
                 self._fail(stage, result.reason, text, hint)
-                return None
+                return []
             changed = started.changed()
             if changed:
                 self._fail(stage, f"{', '.join(changed)} changed while it ran: run this again")
-                return None
+                return []
             _remove_outputs(stage)
             for path in started.job.outs:
                 move_into_place(Path(result.sandbox, FILES, path), started.top / path)
             _save(stage)
         except (DvcException, OSError) as error:
             self._fail(stage, reason(error))
-            return None
+            return []
         finally:
             if result.sandbox:
                 remove_sandbox(result.sandbox)
         self._tell_undeclared(finished, started.top)
         self.progress.done(finished)
-        return stage
+        return [stage]
 
     def _record(self, stages: list[Any]) -> None:
         self.order.record(stages)
@@ -201,7 +209,8 @@ class _Started:
 
 
 def _changed(stage: Any, upstream: list[Any]) -> bool:
-    """Return whether a stage has to run; DVC, which looks at its files, is asked if it ever ran."""
+    """Return whether a stage has to run."""
+    # One without recorded outputs has: DVC, which would look at all its files, need not be asked.
     return any(not out.hash_info for out in stage.outs) or stage.changed(upstream=upstream)
 
 
