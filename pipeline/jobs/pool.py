@@ -145,7 +145,9 @@ class Pool:
     @property
     def wants_more(self) -> bool:
         """Whether a job that is submitted now would start soon, and nothing has to be collected."""
-        return not self._ended and len(self._waiting) < max(1, len(self._running))
+        if self._ended or any(future.done() for future in self._running):
+            return False
+        return len(self._waiting) < max(1, len(self._running))
 
     def drop_waiting(self) -> list[str]:
         """Forget the jobs that have not started, and return their names."""
